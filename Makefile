@@ -1,0 +1,122 @@
+# pophaul: GNU make, one file. `make help` lists the targets.
+# CC, CFLAGS, CPPFLAGS, LDFLAGS, PREFIX and DESTDIR are yours; ours come first.
+
+VERSION  := 0.1.0
+PREFIX   ?= /usr/local
+BINDIR   ?= $(PREFIX)/bin
+MANDIR   ?= $(PREFIX)/share/man
+DOCDIR   ?= $(PREFIX)/share/doc/pophaul
+BUILD    ?= build
+CFLAGS   ?= -O2 -g
+PACKAGES := gnutls libsasl2 libconfuse libseccomp
+
+# The packages come before anything asks pkg-config for their flags.
+NO_BUILD := clean help dist
+ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
+ifeq ($(MAKE_RESTARTS),)
+ifneq ($(filter demo check check-% lint bench,$(MAKECMDGOALS)),)
+DEPS_KIND := $(if $(filter check check-% lint bench,$(MAKECMDGOALS)),test,build)
+DEPS_DONE := $(shell contrib/install-deps $(DEPS_KIND) >&2 || echo failed)
+ifneq ($(DEPS_DONE),)
+$(error contrib/install-deps $(DEPS_KIND) failed: see above)
+endif
+endif
+endif
+PKG_CFLAGS := $(shell pkg-config --cflags 'gnutls >= 3.7' $(filter-out gnutls,$(PACKAGES)) || echo failed)
+PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) || echo failed)
+ifneq ($(filter failed,$(PKG_CFLAGS) $(PKG_LIBS)),)
+$(error libraries are missing: run contrib/install-deps build)
+endif
+endif
+
+OUR_CPPFLAGS := -Isrc -D_GNU_SOURCE -DPOPHAUL_VERSION='"$(VERSION)"'
+OUR_CFLAGS   := -std=c11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
+	-Wwrite-strings -Wpointer-arith -fPIE -fstack-protector-strong -MMD -MP
+OUR_LDFLAGS  := -pie -Wl,-z,relro,-z,now
+ifdef WERROR
+OUR_CFLAGS += -Werror
+endif
+ifdef SANITIZE
+OUR_CFLAGS  += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+OUR_LDFLAGS += -fsanitize=$(SANITIZE)
+else
+OUR_CPPFLAGS += $(if $(filter -O%,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+endif
+COMPILE = $(CC) $(OUR_CPPFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+LINK    = $(CC) $(OUR_CFLAGS) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS)
+
+SOURCES := $(wildcard src/*/*.c)
+OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
+UNITS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*_test.c))
+FAKEPOP := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fakepop/*.c))
+PROGRAM := $(BUILD)/pophaul
+HELPERS := $(if $(FAKEPOP),$(BUILD)/tests/fakepop/fakepop)
+
+.DELETE_ON_ERROR:
+.PHONY: all check demo lint install uninstall clean dist help units FORCE
+
+all: $(PROGRAM)
+
+$(PROGRAM): $(BUILD)/src/main.o $(BUILD)/libpophaul.a
+	$(LINK) -o $@ $^ $(PKG_LIBS)
+
+$(BUILD)/libpophaul.a: $(OBJECTS)
+	rm -f $@ && $(AR) rcs $@ $^
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(COMPILE) -c -o $@ $<
+
+# Rewritten only when the flags differ from the last build's, which then rebuilds everything.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(BUILD)
+	@echo '$(subst ','\'',$(COMPILE) $(LINK) $(PKG_LIBS))' | cmp -s - $@ || \
+		echo '$(subst ','\'',$(COMPILE) $(LINK) $(PKG_LIBS))' > $@
+
+$(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(BUILD)/libpophaul.a
+	$(LINK) -o $@ $^ $(PKG_LIBS)
+
+$(BUILD)/tests/fakepop/fakepop: $(FAKEPOP)
+	$(LINK) -o $@ $^ $(PKG_LIBS)
+
+units: $(UNITS)
+
+check: $(PROGRAM) $(HELPERS) $(UNITS)
+	BUILD='$(abspath $(BUILD))' contrib/run-tests $(TESTS)
+
+demo: $(PROGRAM) $(HELPERS)
+	BUILD='$(abspath $(BUILD))' contrib/demo
+
+lint: $(PROGRAM)
+	BUILD='$(abspath $(BUILD))' COMPILE='$(OUR_CPPFLAGS) $(PKG_CFLAGS)' contrib/lint
+
+install: $(PROGRAM)
+	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(MANDIR)/man5' \
+		'$(DESTDIR)$(DOCDIR)'
+	install -m 755 $(PROGRAM) '$(DESTDIR)$(BINDIR)/pophaul'
+	install -m 644 man/pophaul.1 '$(DESTDIR)$(MANDIR)/man1/pophaul.1'
+	install -m 644 man/pophaul.conf.5 '$(DESTDIR)$(MANDIR)/man5/pophaul.conf.5'
+	install -m 644 README COPYING sample.conf '$(DESTDIR)$(DOCDIR)'
+
+uninstall:
+	rm -f '$(DESTDIR)$(BINDIR)/pophaul' '$(DESTDIR)$(MANDIR)/man1/pophaul.1' \
+		'$(DESTDIR)$(MANDIR)/man5/pophaul.conf.5'
+	rm -rf '$(DESTDIR)$(DOCDIR)'
+
+clean:
+	rm -rf '$(BUILD)'
+
+dist:
+	@mkdir -p $(BUILD)
+	git archive --prefix=pophaul-$(VERSION)/ -o $(BUILD)/pophaul-$(VERSION).tar.gz HEAD
+	@echo $(BUILD)/pophaul-$(VERSION).tar.gz
+
+help:
+	@echo 'all        build build/pophaul (WERROR=1, SANITIZE=address,undefined)'
+	@echo 'demo       fetch a sample mailbox from a local server, show what arrived'
+	@echo 'check      build and run all tests (TESTS="tests/20-config.bats" for some)'
+	@echo 'lint       format, static analysis, house rules'
+	@echo 'install    to PREFIX ($(PREFIX)), under DESTDIR; uninstall takes it back'
+	@echo 'clean      remove build/          dist   make a release archive from HEAD'
+
+-include $(OBJECTS:.o=.d) $(BUILD)/src/main.d $(UNITS:=.d) $(FAKEPOP:.o=.d)

@@ -1,0 +1,159 @@
+#include "base/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+
+#define NOT_EXECUTABLE 126
+#define NOT_FOUND      127
+
+extern char **environ;
+
+static void
+reset_signals(void)
+{
+	struct sigaction action = {.sa_handler = SIG_DFL};
+	sigset_t none;
+
+	for (int number = 1; number < NSIG; number++)
+		sigaction(number, &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static int
+open_input(int input)
+{
+	return input >= 0 ? input : open("/dev/null", O_RDONLY);
+}
+
+/* In the child: nothing but async-signal-safe calls matters here, we are single-threaded anyway. */
+static _Noreturn void
+execute(const struct child_spec *spec, int output)
+{
+	int input = open_input(spec->input);
+
+	setpgid(0, 0);
+	reset_signals();
+	if (input < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
+		_exit(NOT_EXECUTABLE);
+	if (!spec->separate_errors && dup2(output, STDERR_FILENO) < 0)
+		_exit(NOT_EXECUTABLE);
+	unsetenv("SSLKEYLOGFILE");
+	for (const char *const *extra = spec->extra; extra != NULL && *extra != NULL; extra++)
+		putenv((char *)*extra);
+	if (syscall(SYS_close_range, 3U, ~0U, 0U) != 0 && errno != ENOSYS)
+		_exit(NOT_EXECUTABLE);
+	execvp(spec->argv[0], spec->argv);
+	fprintf(stderr, "pophaul: cannot run '%s': %s\n", spec->argv[0], strerror(errno));
+	_exit(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
+}
+
+int
+child_spawn(const struct child_spec *spec, struct child *child, struct error *err)
+{
+	int ends[2];
+
+	if (pipe2(ends, O_CLOEXEC) != 0)
+		return error_set_errno(
+			err, ERROR_SYSTEM, "cannot make a pipe for '%s'", spec->argv[0]);
+	fflush(NULL);
+	child->pid = fork();
+	if (child->pid == 0)
+		execute(spec, ends[1]);
+	close(ends[1]);
+	child->output = ends[0];
+	child->pidfd = -1;
+	if (child->pid < 0) {
+		error_set_errno(err, ERROR_SYSTEM, "cannot fork for '%s'", spec->argv[0]);
+		goto fail;
+	}
+	/* Set on both sides: whoever comes first, the group exists before it may be killed. */
+	setpgid(child->pid, child->pid);
+	child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
+	if (child->pidfd < 0 || fcntl(child->output, F_SETFL, O_NONBLOCK) != 0) {
+		error_set_errno(err, ERROR_SYSTEM, "cannot watch '%s'", spec->argv[0]);
+		child_kill(child, 0);
+		return -1;
+	}
+	return 0;
+fail:
+	close(ends[0]);
+	return -1;
+}
+
+static void
+release(struct child *child)
+{
+	if (child->pidfd >= 0)
+		close(child->pidfd);
+	if (child->output >= 0)
+		close(child->output);
+	*child = (struct child){.pid = -1, .pidfd = -1, .output = -1};
+}
+
+int
+child_reap(struct child *child, int *status_out, struct error *err)
+{
+	pid_t pid;
+
+	do {
+		pid = waitpid(child->pid, status_out, 0);
+	} while (pid < 0 && errno == EINTR);
+	if (pid < 0)
+		error_set_errno(err, ERROR_SYSTEM, "cannot wait for process %d", (int)child->pid);
+	release(child);
+	return pid < 0 ? -1 : 0;
+}
+
+static bool
+wait_ended(const struct child *child, int64_t deadline)
+{
+	struct pollfd watch = {.fd = child->pidfd, .events = POLLIN};
+	int n;
+
+	if (child->pidfd < 0)
+		return false;
+	do {
+		n = poll(&watch, 1, clock_poll_timeout(deadline));
+	} while (n < 0 && errno == EINTR);
+	return n > 0;
+}
+
+void
+child_kill(struct child *child, int64_t grace_ms)
+{
+	struct error ignored;
+	int status;
+
+	if (grace_ms > 0) {
+		kill(-child->pid, SIGTERM);
+		wait_ended(child, clock_monotonic_ms() + grace_ms);
+	}
+	/* Also when the leader has ended: grandchildren of its group may live on. */
+	kill(-child->pid, SIGKILL);
+	kill(child->pid, SIGKILL);
+	if (child_reap(child, &status, &ignored) != 0)
+		return; /* someone else reaped it: it is gone, which is all we want */
+}
+
+void
+child_describe_status(int status, char *out, size_t size)
+{
+	if (WIFEXITED(status))
+		snprintf(out, size, "exited with status %d", WEXITSTATUS(status));
+	else if (WIFSIGNALED(status))
+		snprintf(out, size, "was killed by signal %d (%s)", WTERMSIG(status),
+			strsignal(WTERMSIG(status)));
+	else
+		snprintf(out, size, "ended with wait status %d", status);
+}

@@ -1,0 +1,247 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/xalloc.h"
+
+int
+file_write_all(int fd, const void *data, size_t len, const char *what, struct error *err)
+{
+	const char *p = data;
+
+	while (len != 0) {
+		ssize_t n = write(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set_errno(err, ERROR_WRITE, "cannot write '%s'", what);
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int
+file_close(int fd, const char *what, struct error *err)
+{
+	/* On Linux the descriptor is gone after EINTR too; the data's fate is fsync's to tell. */
+	if (fd >= 0 && close(fd) != 0 && errno != EINTR)
+		return error_set_errno(err, ERROR_WRITE, "cannot close '%s'", what);
+	return 0;
+}
+
+static int
+read_all(int fd, size_t max, struct buf *out, const char *path, struct error *err)
+{
+	size_t total = 0;
+	ssize_t n;
+
+	for (;;) {
+		n = read(fd, buf_reserve(out, 65536), 65536);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set_errno(err, ERROR_WRITE, "cannot read '%s'", path);
+		if (n == 0)
+			return 0;
+		buf_commit(out, (size_t)n);
+		total += (size_t)n;
+		if (total > max)
+			return error_set(
+				err, ERROR_WRITE, "'%s' is bigger than %zu octets", path, max);
+	}
+}
+
+int
+file_read_whole(const char *path, size_t max, struct buf *out, struct stat *st, struct error *err)
+{
+	struct stat own;
+	int fd, result = -1;
+
+	if (st == NULL)
+		st = &own;
+	/* O_NONBLOCK: a FIFO of that name must not hold us. */
+	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+	if (fd < 0) {
+		int saved = errno;
+
+		error_set_errno(err, ERROR_CREATE, "cannot open '%s'", path);
+		errno = saved;
+		return -1;
+	}
+	if (fstat(fd, st) != 0)
+		error_set_errno(err, ERROR_WRITE, "cannot examine '%s'", path);
+	else if (S_ISDIR(st->st_mode))
+		error_set(err, ERROR_WRITE, "'%s' is a folder, not a file", path);
+	else if (!S_ISREG(st->st_mode))
+		error_set(err, ERROR_WRITE, "'%s' is not a regular file", path);
+	else
+		result = read_all(fd, max, out, path, err);
+	close(fd);
+	errno = 0;
+	return result;
+}
+
+int
+file_sync_dir(const char *path, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int result = 0;
+
+	if (fd < 0)
+		return error_set_errno(err, ERROR_WRITE, "cannot open folder '%s'", path);
+	if (fsync(fd) != 0)
+		result = error_set_errno(err, ERROR_WRITE, "cannot make folder '%s' durable", path);
+	close(fd);
+	return result;
+}
+
+static int
+sync_parent(const char *path, struct error *err)
+{
+	char *parent = xstrdup(path), *slash = strrchr(parent, '/');
+	int result;
+
+	if (slash == NULL) {
+		result = file_sync_dir(".", err);
+	} else {
+		slash[slash == parent ? 1 : 0] = '\0';
+		result = file_sync_dir(parent, err);
+	}
+	free(parent);
+	return result;
+}
+
+int
+file_make_dirs(const char *path, mode_t mode, struct error *err)
+{
+	char *part = xstrdup(path);
+	size_t len = strlen(part);
+	int result = 0;
+
+	while (len > 1 && part[len - 1] == '/')
+		part[--len] = '\0';
+	for (char *p = part + 1; result == 0; p++) {
+		char saved = *p;
+
+		if (saved != '/' && saved != '\0')
+			continue;
+		*p = '\0';
+		if (mkdir(part, mode) == 0)
+			result = sync_parent(part, err);
+		else if (errno != EEXIST)
+			result = error_set_errno(
+				err, ERROR_CREATE, "cannot create folder '%s'", part);
+		*p = saved;
+		if (saved == '\0')
+			break;
+	}
+	free(part);
+	return result;
+}
+
+int
+file_replace_begin(struct file_replacement *r, const char *path, mode_t mode, struct error *err)
+{
+	r->path = xstrdup(path);
+	r->temporary = xasprintf("%s.new", path);
+	r->fd = -1;
+	if (unlink(r->temporary) != 0 && errno != ENOENT)
+		error_set_errno(err, ERROR_CREATE, "cannot remove '%s'", r->temporary);
+	else if ((r->fd = open(r->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)) < 0)
+		error_set_errno(err, ERROR_CREATE, "cannot create '%s'", r->temporary);
+	if (r->fd >= 0)
+		return 0;
+	file_replace_abort(r);
+	return -1;
+}
+
+int
+file_replace_commit(struct file_replacement *r, struct error *err)
+{
+	int fd = r->fd, result = -1;
+
+	if (fsync(fd) != 0) {
+		error_set_errno(err, ERROR_WRITE, "cannot make '%s' durable", r->temporary);
+		goto out;
+	}
+	r->fd = -1;
+	if (file_close(fd, r->temporary, err) != 0)
+		goto out;
+	if (rename(r->temporary, r->path) != 0) {
+		error_set_errno(
+			err, ERROR_WRITE, "cannot rename '%s' to '%s'", r->temporary, r->path);
+		goto out;
+	}
+	/* Renamed: nothing of the temporary name is left to remove. */
+	result = sync_parent(r->path, err);
+	free(r->temporary);
+	r->temporary = NULL;
+out:
+	file_replace_abort(r);
+	return result;
+}
+
+void
+file_replace_abort(struct file_replacement *r)
+{
+	if (r->fd >= 0)
+		close(r->fd);
+	if (r->temporary != NULL)
+		unlink(r->temporary);
+	free(r->temporary);
+	free(r->path);
+	*r = (struct file_replacement){.fd = -1};
+}
+
+int
+file_lock(const char *path, struct error *err)
+{
+	int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		return error_set_errno(err, ERROR_CREATE, "cannot open lock file '%s'", path);
+	while (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+		if (errno == EINTR)
+			continue;
+		if (errno == EWOULDBLOCK)
+			error_set(err, ERROR_BUSY,
+				"another pophaul is working on this account ('%s')", path);
+		else
+			error_set_errno(err, ERROR_CREATE, "cannot lock '%s'", path);
+		close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+const char *
+file_home(void)
+{
+	const char *home = getenv("HOME");
+	const struct passwd *entry;
+
+	if (home != NULL && *home == '/')
+		return home;
+	entry = getpwuid(geteuid());
+	return entry != NULL ? entry->pw_dir : NULL;
+}
+
+char *
+file_expand_home(const char *path)
+{
+	const char *home;
+
+	if (path[0] != '~' || (path[1] != '\0' && path[1] != '/'))
+		return xstrdup(path);
+	home = file_home();
+	return home != NULL ? xasprintf("%s%s", home, path + 1) : xstrdup(path);
+}

@@ -1,0 +1,74 @@
+/*
+ * Files made durable, replaced and locked: the few operations on which the
+ * promise rests, each with its errors checked. Paths in texts are quoted.
+ */
+#ifndef POPHAUL_BASE_FILE_H
+#define POPHAUL_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/stat.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/*
+ * Write all of `data`, resuming after short writes and EINTR. `what` names the
+ * file in the error (ERROR_WRITE).
+ */
+int file_write_all(int fd, const void *data, size_t len, const char *what, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* close(2) of a written file: its failure is a failed write. -1 is closed already. */
+int file_close(int fd, const char *what, struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * The whole of a regular file of at most `max` octets, appended to `out`; `st`
+ * (may be NULL) gets its attributes, taken from the open descriptor. Errors:
+ * ERROR_CREATE when it cannot be opened (errno is kept: ENOENT tells a missing
+ * file), ERROR_WRITE when it is no regular file, too big or cannot be read.
+ */
+int file_read_whole(const char *path, size_t max, struct buf *out, struct stat *st,
+	struct error *err) __attribute__((warn_unused_result));
+
+/* Make a folder's entries durable: open, fsync, close. ERROR_WRITE. */
+int file_sync_dir(const char *path, struct error *err) __attribute__((warn_unused_result));
+
+/* mkdir -p: each missing folder of `path` with `mode`, each made durable in its parent. ERROR_CREATE. */
+int file_make_dirs(const char *path, mode_t mode, struct error *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * A file that takes the place of another at once: write to r.fd, then commit
+ * (fsync, close, rename, fsync of the folder) or abort (the old one stays). The
+ * temporary name is PATH.new; an old one of that name is a dead session's and
+ * is overwritten, so the caller must hold the lock that covers PATH.
+ */
+struct file_replacement {
+	int fd;
+	char *path;
+	char *temporary;
+};
+
+int file_replace_begin(struct file_replacement *r, const char *path, mode_t mode, struct error *err)
+	__attribute__((warn_unused_result));
+int file_replace_commit(struct file_replacement *r, struct error *err)
+	__attribute__((warn_unused_result));
+void file_replace_abort(struct file_replacement *r);
+
+/*
+ * Open (created 0600) and flock(2) the lock file at `path` without waiting. The
+ * descriptor is the lock: it ends with the last process that holds it. Result:
+ * the descriptor, or -1: ERROR_BUSY when another process has it, ERROR_CREATE.
+ * Lock files are never renamed nor removed: a waiter would hold a dead inode.
+ */
+int file_lock(const char *path, struct error *err) __attribute__((warn_unused_result));
+
+/* The user's home: $HOME, else the passwd entry; NULL when neither says. Borrowed. */
+const char *file_home(void);
+
+/* "~" or "~/…" replaced by the home; everything else is copied. The caller frees. */
+char *file_expand_home(const char *path);
+
+#endif

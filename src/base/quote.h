@@ -1,0 +1,24 @@
+/*
+ * Makes text of strangers fit for a terminal, a log line or an error text: what
+ * is not printable ASCII becomes an escape, and the result is bounded. The only
+ * way for a server's octets to reach a person.
+ */
+#ifndef POPHAUL_BASE_QUOTE_H
+#define POPHAUL_BASE_QUOTE_H
+
+#include <stddef.h>
+
+/* Most octets of a quoted text; what is longer ends in "...". */
+#define QUOTE_MAX  200
+#define QUOTE_SIZE (QUOTE_MAX + 4)
+
+/*
+ * `len` octets with everything outside 0x20-0x7E as \r, \n, \t or \xHH and a
+ * backslash doubled, in `out`, which is also the result.
+ */
+const char *quote_bytes(char out[static QUOTE_SIZE], const void *data, size_t len);
+
+/* As quote_bytes() for `size` octets of room, for callers with more or less to show. */
+const char *quote_bytes_into(char *out, size_t size, const void *data, size_t len);
+
+#endif

@@ -1,0 +1,29 @@
+/*
+ * A password or token: in pages of its own that are locked into memory as far
+ * as the limit allows, left out of core dumps, and wiped on release. A zeroed
+ * struct is no secret. The octets may be anything but are followed by a NUL.
+ */
+#ifndef POPHAUL_BASE_SECRET_H
+#define POPHAUL_BASE_SECRET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct secret {
+	char *data;
+	size_t len;
+	size_t pages; /* octets mapped */
+};
+
+/* Take a copy; an old value is wiped first. The caller wipes its own copy. */
+void secret_set(struct secret *secret, const void *data, size_t len);
+
+bool secret_is_set(const struct secret *secret);
+
+/* Wipe and give back. */
+void secret_release(struct secret *secret);
+
+/* Wipe any memory in a way that the compiler does not drop. */
+void secret_wipe(void *data, size_t len);
+
+#endif

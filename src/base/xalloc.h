@@ -1,0 +1,25 @@
+/*
+ * Allocation that does not fail: when memory is out, one line goes to standard
+ * error and the process ends with EX_OSERR. A worker that ends so takes its own
+ * account down and nobody else's, and loses no mail (DESIGN: durable, recorded,
+ * deleted). Every size that a server chose is bounded before it comes here.
+ */
+#ifndef POPHAUL_BASE_XALLOC_H
+#define POPHAUL_BASE_XALLOC_H
+
+#include <stddef.h>
+
+/* Zeroed memory for `count` elements of `size` octets. Free with free(). */
+void *xcalloc(size_t count, size_t size);
+
+/* Resize to `count` elements of `size` octets; an overflow of the product ends the process. */
+void *xreallocarray(void *old, size_t count, size_t size);
+
+/* Copies; the caller owns the result. xstrdup(NULL) is NULL. */
+char *xstrdup(const char *text);
+char *xmemdup0(const void *data, size_t len);
+
+/* printf into a new string that the caller owns. */
+char *xasprintf(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

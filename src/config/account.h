@@ -1,0 +1,83 @@
+/*
+ * What an account is, as plain data: filled by config/ (a file's sections, a
+ * POP URL, the command line), read by everybody, changed by nobody afterwards.
+ * Strings are owned by the account; account_release() frees and wipes.
+ */
+#ifndef POPHAUL_CONFIG_ACCOUNT_H
+#define POPHAUL_CONFIG_ACCOUNT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/secret.h"
+
+enum account_tls {
+	ACCOUNT_TLS_IMPLICIT, /* from the first octet, port 995 */
+	ACCOUNT_TLS_STARTTLS, /* STLS on port 110, which must succeed */
+	ACCOUNT_TLS_NONE      /* cleartext, only when written */
+};
+
+enum account_pipelining {
+	ACCOUNT_PIPELINING_AUTO, /* where CAPA lists it and the state does not warn of it */
+	ACCOUNT_PIPELINING_ON,   /* always */
+	ACCOUNT_PIPELINING_OFF   /* lock step */
+};
+
+enum account_keep_kind { ACCOUNT_KEEP_FOREVER, ACCOUNT_KEEP_NEVER, ACCOUNT_KEEP_AGE };
+
+struct account_keep {
+	enum account_keep_kind kind;
+	int64_t seconds; /* ACCOUNT_KEEP_AGE: since the delivery */
+};
+
+enum account_dest_kind {
+	ACCOUNT_DEST_NONE, /* nothing configured: only --list and --server-info work */
+	ACCOUNT_DEST_MAILDIR,
+	ACCOUNT_DEST_MBOX,
+	ACCOUNT_DEST_PIPE
+};
+
+struct account_dest {
+	enum account_dest_kind kind;
+	char *text;  /* as configured, with ~ and ${VAR} expanded: "maildir:/home/jane/Maildir" */
+	char *path;  /* maildir, mbox: absolute */
+	char **argv; /* pipe: NULL-ended words, placeholders (%a %u %h %s %%) still in them */
+};
+
+/* No limit, for the limits below. */
+#define ACCOUNT_NO_LIMIT 0
+
+struct account {
+	char *name;   /* letters, digits, . _ @ + -; the key of its state */
+	char *origin; /* FILE:LINE, or the URL, for messages */
+
+	char *host; /* DNS name or address, without brackets and final dot */
+	uint16_t port;
+	enum account_tls tls;
+	char *tls_trust_file; /* PEM; NULL: the system's store */
+
+	char *user;
+	struct secret password; /* from `password`, the prompt, or resolved in the worker */
+	char *password_file;
+	char **password_command; /* argv; NULL: none */
+	char **auth;             /* NULL-ended upper-case names in order; NULL: auto */
+
+	struct account_dest dest;
+	struct account_keep keep;
+	uint64_t max_size;     /* octets; bigger messages are left; ACCOUNT_NO_LIMIT */
+	uint32_t max_messages; /* fetched in one session; ACCOUNT_NO_LIMIT */
+	uint32_t newest;       /* only the last so many of the listing; ACCOUNT_NO_LIMIT */
+	bool received;         /* add a Received: line */
+	bool quit_after_failure;
+	bool skip; /* polled only when named */
+
+	enum account_pipelining pipelining;
+	int64_t timeout_ms;         /* longest silence of the server */
+	int64_t connect_timeout_ms; /* all addresses together, TLS included */
+	int64_t pipe_timeout_ms;    /* a pipe command's life */
+	int64_t lock_timeout_ms;    /* waiting for an mbox's locks */
+};
+
+void account_release(struct account *account);
+
+#endif

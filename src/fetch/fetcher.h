@@ -1,0 +1,32 @@
+/*
+ * The fetcher: one session with one POP3 server, in a process of its own. It
+ * has no file to write and no command to run; it speaks to the network and to
+ * the deliverer's link and decides nothing about mail.
+ *
+ * fetcher_prepare() once in the poller, before anything is forked;
+ * fetcher_run() in the forked fetcher, which ends with its result.
+ */
+#ifndef POPHAUL_FETCH_FETCHER_H
+#define POPHAUL_FETCH_FETCHER_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "config/account.h"
+#include "link/link.h"
+
+/*
+ * Load what all accounts share: the system's trust store (when
+ * `needs_system_trust`), the SASL library. ERROR_TLS, ERROR_SYSTEM.
+ */
+int fetcher_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * The whole session, told over `link`, which ends with LINK_RESULT. The
+ * password (possibly unset, for mechanisms that need none) is wiped after the login. `lock_step`: the
+ * state says that this server breaks on pipelining. Returns the process's exit status: 0 when the result was handed over.
+ */
+int fetcher_run(
+	const struct account *account, struct secret *password, struct link *link, bool lock_step);
+
+#endif
