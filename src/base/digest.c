@@ -55,16 +55,33 @@ digest_finish(struct digest_state *state, struct digest *out)
 	memcpy(out->bytes, full, sizeof out->bytes);
 }
 
-void
-digest_to_hex(const struct digest *digest, char out[static DIGEST_HEX_SIZE])
+static void
+write_hex(const uint8_t *bytes, size_t len, char *out)
 {
 	static const char digits[] = "0123456789abcdef";
 
-	for (size_t i = 0; i < DIGEST_SIZE; i++) {
-		out[2 * i] = digits[digest->bytes[i] >> 4];
-		out[2 * i + 1] = digits[digest->bytes[i] & 0xf];
+	for (size_t i = 0; i < len; i++) {
+		out[2 * i] = digits[bytes[i] >> 4];
+		out[2 * i + 1] = digits[bytes[i] & 0xf];
 	}
-	out[2 * DIGEST_SIZE] = '\0';
+	out[2 * len] = '\0';
+}
+
+void
+digest_to_hex(const struct digest *digest, char out[static DIGEST_HEX_SIZE])
+{
+	write_hex(digest->bytes, DIGEST_SIZE, out);
+}
+
+int
+digest_md5_hex(const void *data, size_t len, char out[static DIGEST_MD5_HEX_SIZE])
+{
+	uint8_t md5[16];
+
+	if (gnutls_hash_fast(GNUTLS_DIG_MD5, data, len, md5) != 0)
+		return -1;
+	write_hex(md5, sizeof md5, out);
+	return 0;
 }
 
 static int

@@ -35,4 +35,14 @@ void digest_to_hex(const struct digest *digest, char out[static DIGEST_HEX_SIZE]
 int digest_from_hex(const char *hex, size_t len, struct digest *out)
 	__attribute__((warn_unused_result));
 
+/* Room for the 32 hex digits of an MD5 and a NUL. */
+#define DIGEST_MD5_HEX_SIZE 33
+
+/*
+ * MD5 in lower-case hex, for APOP (RFC 1939 section 7) and nothing else. -1 (no
+ * error text) where the system's policy forbids MD5.
+ */
+int digest_md5_hex(const void *data, size_t len, char out[static DIGEST_MD5_HEX_SIZE])
+	__attribute__((warn_unused_result));
+
 #endif
