@@ -8,7 +8,7 @@
  * Sending: link_put_*() queues a frame in memory, link_flush() writes what the
  * socket takes. Nothing blocks except link_flush_all() and link_wait().
  * Receiving: link_fill() reads what is there, link_next() hands out whole frames
- * until it returns 0. A frame's pointers hold until the next link_fill() on
+ * until it returns 0. A frame's pointers hold until the next call on
  * the same link.
  *
  * Integers travel in the machine's own order: both ends are one program.

@@ -1,0 +1,573 @@
+#include "link/link.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/xalloc.h"
+
+/* Octets asked of the socket at once. */
+#define FILL_SIZE (256 * 1024)
+
+struct head {
+	uint32_t len; /* octets of payload */
+	uint32_t type;
+};
+
+/* What a frame's payload is made of. */
+enum payload {
+	PAYLOAD_UNKNOWN,
+	PAYLOAD_NONE,
+	PAYLOAD_VALUE,  /* u64 */
+	PAYLOAD_NUMBER, /* u32 */
+	PAYLOAD_TEXT,   /* u32, octets */
+	PAYLOAD_DATA,   /* octets */
+	PAYLOAD_SERVER, /* u8 u8 u64 u64 */
+	PAYLOAD_ROW,    /* u32 u64 octets */
+	PAYLOAD_ACTION, /* u32 u8 */
+	PAYLOAD_CREDIT, /* u32 u64 */
+	PAYLOAD_SETTLED,
+	PAYLOAD_RESULT, /* u8 u8 u8 octets */
+	PAYLOAD_PROGRESS,
+	PAYLOAD_REPORT
+};
+
+static const unsigned char payload_of[256] = {
+	[LINK_PHASE] = PAYLOAD_VALUE,
+	[LINK_SERVER] = PAYLOAD_SERVER,
+	[LINK_ROW] = PAYLOAD_ROW,
+	[LINK_LISTED] = PAYLOAD_VALUE,
+	[LINK_HEAD] = PAYLOAD_TEXT,
+	[LINK_BEGIN] = PAYLOAD_NUMBER,
+	[LINK_DATA] = PAYLOAD_DATA,
+	[LINK_END] = PAYLOAD_NUMBER,
+	[LINK_CUT] = PAYLOAD_NUMBER,
+	[LINK_REFUSED] = PAYLOAD_TEXT,
+	[LINK_DRAINED] = PAYLOAD_NONE,
+	[LINK_DELETED] = PAYLOAD_NUMBER,
+	[LINK_UNDELETED] = PAYLOAD_TEXT,
+	[LINK_GONE] = PAYLOAD_NONE,
+	[LINK_RESULT] = PAYLOAD_RESULT,
+	[LINK_ACTION] = PAYLOAD_ACTION,
+	[LINK_PLANNED] = PAYLOAD_VALUE,
+	[LINK_CREDIT] = PAYLOAD_CREDIT,
+	[LINK_SETTLED] = PAYLOAD_SETTLED,
+	[LINK_STOP] = PAYLOAD_NONE,
+	[LINK_PROGRESS] = PAYLOAD_PROGRESS,
+	[LINK_TEXT] = PAYLOAD_DATA,
+	[LINK_REPORT] = PAYLOAD_REPORT,
+};
+
+struct link {
+	int fd;
+	struct buf out;
+	struct buf in;
+	size_t handed_out; /* octets of `in` that the last frame occupies */
+};
+
+struct link *
+link_new(int fd)
+{
+	struct link *link = xcalloc(1, sizeof *link);
+	int flags = fcntl(fd, F_GETFL);
+
+	assert(flags >= 0);
+	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+	link->fd = fd;
+	return link;
+}
+
+void
+link_free(struct link *link)
+{
+	if (link == NULL)
+		return;
+	close(link->fd);
+	buf_release(&link->out);
+	buf_release(&link->in);
+	free(link);
+}
+
+int
+link_fd(const struct link *link)
+{
+	return link->fd;
+}
+
+static void
+put_head(struct link *link, enum link_type type, size_t len)
+{
+	struct head head = {.len = (uint32_t)len, .type = type};
+
+	assert(len <= LINK_PAYLOAD_MAX);
+	buf_append(&link->out, &head, sizeof head);
+}
+
+static void
+put_u8(struct link *link, unsigned value)
+{
+	unsigned char octet = (unsigned char)value;
+
+	buf_append(&link->out, &octet, sizeof octet);
+}
+
+static void
+put_u32(struct link *link, uint32_t value)
+{
+	buf_append(&link->out, &value, sizeof value);
+}
+
+static void
+put_u64(struct link *link, uint64_t value)
+{
+	buf_append(&link->out, &value, sizeof value);
+}
+
+void
+link_put(struct link *link, enum link_type type)
+{
+	assert(payload_of[type] == PAYLOAD_NONE);
+	put_head(link, type, 0);
+}
+
+void
+link_put_value(struct link *link, enum link_type type, uint64_t value)
+{
+	assert(payload_of[type] == PAYLOAD_VALUE);
+	put_head(link, type, 8);
+	put_u64(link, value);
+}
+
+void
+link_put_number(struct link *link, enum link_type type, uint32_t number)
+{
+	assert(payload_of[type] == PAYLOAD_NUMBER);
+	put_head(link, type, 4);
+	put_u32(link, number);
+}
+
+void
+link_put_text(struct link *link, enum link_type type, uint32_t number, const void *data, size_t len)
+{
+	assert(payload_of[type] == PAYLOAD_TEXT);
+	if (len > LINK_PAYLOAD_MAX - 4)
+		len = LINK_PAYLOAD_MAX - 4;
+	put_head(link, type, 4 + len);
+	put_u32(link, number);
+	buf_append(&link->out, data, len);
+}
+
+void
+link_put_data(struct link *link, enum link_type type, const void *data, size_t len)
+{
+	const char *p = data;
+
+	assert(payload_of[type] == PAYLOAD_DATA);
+	while (len != 0) {
+		size_t part = len < LINK_PAYLOAD_MAX ? len : LINK_PAYLOAD_MAX;
+
+		put_head(link, type, part);
+		buf_append(&link->out, p, part);
+		p += part;
+		len -= part;
+	}
+}
+
+char *
+link_reserve_data(struct link *link, size_t room)
+{
+	assert(room <= LINK_PAYLOAD_MAX);
+	return buf_reserve(&link->out, sizeof(struct head) + room) + sizeof(struct head);
+}
+
+void
+link_commit_data(struct link *link, size_t len)
+{
+	struct head head = {.len = (uint32_t)len, .type = LINK_DATA};
+
+	assert(len <= LINK_PAYLOAD_MAX);
+	if (len == 0)
+		return;
+	memcpy(buf_data(&link->out) + link->out.len, &head, sizeof head);
+	buf_commit(&link->out, sizeof head + len);
+}
+
+void
+link_put_server(struct link *link, const struct link_server *server)
+{
+	put_head(link, LINK_SERVER, 18);
+	put_u8(link, server->has_uidl);
+	put_u8(link, server->expire_now);
+	put_u64(link, (uint64_t)server->expire_days);
+	put_u64(link, (uint64_t)server->login_delay);
+}
+
+void
+link_put_row(struct link *link, const struct link_row *row)
+{
+	assert(row->uidl_len <= LINK_UIDL_MAX);
+	put_head(link, LINK_ROW, 12 + row->uidl_len);
+	put_u32(link, row->number);
+	put_u64(link, row->octets);
+	buf_append(&link->out, row->uidl, row->uidl_len);
+}
+
+void
+link_put_action(struct link *link, uint32_t number, enum link_verb verb)
+{
+	put_head(link, LINK_ACTION, 5);
+	put_u32(link, number);
+	put_u8(link, verb);
+}
+
+void
+link_put_credit(struct link *link, const struct link_credit *credit)
+{
+	put_head(link, LINK_CREDIT, 12);
+	put_u32(link, credit->messages);
+	put_u64(link, credit->octets);
+}
+
+void
+link_put_settled(struct link *link, uint32_t number, enum link_outcome outcome)
+{
+	put_head(link, LINK_SETTLED, 5);
+	put_u32(link, number);
+	put_u8(link, outcome);
+}
+
+void
+link_put_result(struct link *link, const struct link_result *result, const char *text)
+{
+	size_t len = strnlen(text, ERROR_TEXT_MAX - 1);
+
+	put_head(link, LINK_RESULT, 3 + len);
+	put_u8(link, result->ok);
+	put_u8(link, result->class);
+	put_u8(link, result->no_pipelining);
+	buf_append(&link->out, text, len);
+}
+
+void
+link_put_progress(struct link *link, const struct link_progress *progress)
+{
+	put_head(link, LINK_PROGRESS, 24);
+	put_u32(link, progress->messages);
+	put_u32(link, progress->messages_total);
+	put_u64(link, progress->octets);
+	put_u64(link, progress->octets_total);
+}
+
+void
+link_put_report(struct link *link, const struct link_report *report, const char *text)
+{
+	size_t len = strnlen(text, ERROR_TEXT_MAX - 1);
+
+	put_head(link, LINK_REPORT, 38 + len);
+	put_u8(link, report->ok);
+	put_u8(link, report->class);
+	put_u32(link, report->fetched);
+	put_u32(link, report->deleted);
+	put_u32(link, report->left);
+	put_u32(link, report->skipped);
+	put_u32(link, report->failed);
+	put_u64(link, report->octets);
+	put_u64(link, (uint64_t)report->milliseconds);
+	buf_append(&link->out, text, len);
+}
+
+size_t
+link_pending(const struct link *link)
+{
+	return link->out.len;
+}
+
+int
+link_flush(struct link *link, struct error *err)
+{
+	while (link->out.len != 0) {
+		ssize_t n = send(link->fd, buf_data(&link->out), link->out.len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+			return 0;
+		if (n < 0)
+			return error_set_errno(err, ERROR_SYSTEM, "the other process is gone");
+		buf_consume(&link->out, (size_t)n);
+	}
+	return 0;
+}
+
+/* 1: ready, 0: the deadline came or a signal did, -1: poll(2) failed. */
+static int
+wait_for(int fd, short events, int64_t deadline, struct error *err)
+{
+	struct pollfd watch = {.fd = fd, .events = events};
+	int n = poll(&watch, 1, clock_poll_timeout(deadline));
+
+	if (n < 0 && errno != EINTR)
+		return error_set_errno(err, ERROR_SYSTEM, "cannot wait for the other process");
+	return n > 0;
+}
+
+int
+link_flush_all(struct link *link, int64_t deadline, struct error *err)
+{
+	for (;;) {
+		if (link_flush(link, err) != 0)
+			return -1;
+		if (link->out.len == 0)
+			return 0;
+		if (clock_poll_timeout(deadline) == 0)
+			return error_set(err, ERROR_SYSTEM, "the other process does not read");
+		if (wait_for(link->fd, POLLOUT, deadline, err) < 0)
+			return -1;
+	}
+}
+
+int
+link_fill(struct link *link, struct error *err)
+{
+	ssize_t n;
+
+	buf_consume(&link->in, link->handed_out);
+	link->handed_out = 0;
+	do {
+		n = recv(link->fd, buf_reserve(&link->in, FILL_SIZE), FILL_SIZE, 0);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return 0;
+	if (n < 0)
+		return error_set_errno(err, ERROR_SYSTEM, "the other process is gone");
+	if (n == 0)
+		return error_set(err, ERROR_SYSTEM, "the other process ended without a word");
+	buf_commit(&link->in, (size_t)n);
+	return 1;
+}
+
+size_t
+link_buffered(const struct link *link)
+{
+	return link->in.len - link->handed_out;
+}
+
+/* A payload being taken apart; `bad` once it was too short or a field was out of range. */
+struct reader {
+	const char *at;
+	size_t left;
+	bool bad;
+};
+
+static void
+get(struct reader *reader, void *out, size_t len)
+{
+	if (reader->left < len) {
+		reader->bad = true;
+		memset(out, 0, len);
+		return;
+	}
+	memcpy(out, reader->at, len);
+	reader->at += len;
+	reader->left -= len;
+}
+
+static unsigned
+get_u8(struct reader *reader, unsigned limit)
+{
+	unsigned char octet;
+
+	get(reader, &octet, sizeof octet);
+	if (octet >= limit)
+		reader->bad = true;
+	return reader->bad ? 0 : octet;
+}
+
+static uint32_t
+get_u32(struct reader *reader)
+{
+	uint32_t value;
+
+	get(reader, &value, sizeof value);
+	return value;
+}
+
+static uint64_t
+get_u64(struct reader *reader)
+{
+	uint64_t value;
+
+	get(reader, &value, sizeof value);
+	return value;
+}
+
+static void
+get_rest(struct reader *reader, const char **data, size_t *len)
+{
+	*data = reader->at;
+	*len = reader->left;
+	reader->left = 0;
+}
+
+static void
+get_server(struct reader *reader, struct link_server *server)
+{
+	server->has_uidl = get_u8(reader, 2);
+	server->expire_now = get_u8(reader, 2);
+	server->expire_days = (int64_t)get_u64(reader);
+	server->login_delay = (int64_t)get_u64(reader);
+	if (server->expire_days < -1 || server->login_delay < 0)
+		reader->bad = true;
+}
+
+static void
+get_row(struct reader *reader, struct link_row *row)
+{
+	row->number = get_u32(reader);
+	row->octets = get_u64(reader);
+	get_rest(reader, &row->uidl, &row->uidl_len);
+	if (row->number == 0 || row->uidl_len > LINK_UIDL_MAX)
+		reader->bad = true;
+}
+
+static void
+get_report(struct reader *reader, struct link_report *report)
+{
+	report->ok = get_u8(reader, 2);
+	report->class = (enum error_class)get_u8(reader, ERROR_CLASS_COUNT);
+	report->fetched = get_u32(reader);
+	report->deleted = get_u32(reader);
+	report->left = get_u32(reader);
+	report->skipped = get_u32(reader);
+	report->failed = get_u32(reader);
+	report->octets = get_u64(reader);
+	report->milliseconds = (int64_t)get_u64(reader);
+}
+
+static void
+get_small(struct reader *reader, enum payload payload, struct link_frame *frame)
+{
+	switch (payload) {
+	case PAYLOAD_VALUE:
+		frame->value = get_u64(reader);
+		break;
+	case PAYLOAD_ACTION:
+		frame->number = get_u32(reader);
+		frame->u.verb = (enum link_verb)get_u8(reader, LINK_VERB_HEAD + 1);
+		break;
+	case PAYLOAD_SETTLED:
+		frame->number = get_u32(reader);
+		frame->u.outcome = (enum link_outcome)get_u8(reader, LINK_OUTCOME_FAILED + 1);
+		break;
+	case PAYLOAD_CREDIT:
+		frame->u.credit.messages = get_u32(reader);
+		frame->u.credit.octets = get_u64(reader);
+		break;
+	case PAYLOAD_PROGRESS:
+		frame->u.progress.messages = get_u32(reader);
+		frame->u.progress.messages_total = get_u32(reader);
+		frame->u.progress.octets = get_u64(reader);
+		frame->u.progress.octets_total = get_u64(reader);
+		break;
+	default:
+		break;
+	}
+}
+
+static void
+get_payload(struct reader *reader, enum payload payload, struct link_frame *frame)
+{
+	switch (payload) {
+	case PAYLOAD_NONE:
+		break;
+	case PAYLOAD_NUMBER:
+		frame->number = get_u32(reader);
+		break;
+	case PAYLOAD_TEXT:
+		frame->number = get_u32(reader);
+		get_rest(reader, &frame->data, &frame->data_len);
+		break;
+	case PAYLOAD_DATA:
+		get_rest(reader, &frame->data, &frame->data_len);
+		break;
+	case PAYLOAD_SERVER:
+		get_server(reader, &frame->u.server);
+		break;
+	case PAYLOAD_ROW:
+		get_row(reader, &frame->u.row);
+		break;
+	case PAYLOAD_RESULT:
+		frame->u.result.ok = get_u8(reader, 2);
+		frame->u.result.class = (enum error_class)get_u8(reader, ERROR_CLASS_COUNT);
+		frame->u.result.no_pipelining = get_u8(reader, 2);
+		get_rest(reader, &frame->data, &frame->data_len);
+		break;
+	case PAYLOAD_REPORT:
+		get_report(reader, &frame->u.report);
+		get_rest(reader, &frame->data, &frame->data_len);
+		break;
+	case PAYLOAD_UNKNOWN:
+		reader->bad = true;
+		break;
+	default:
+		get_small(reader, payload, frame);
+		break;
+	}
+	if (reader->left != 0)
+		reader->bad = true;
+}
+
+int
+link_next(struct link *link, struct link_frame *frame, struct error *err)
+{
+	struct reader reader;
+	struct head head;
+
+	buf_consume(&link->in, link->handed_out);
+	link->handed_out = 0;
+	if (link->in.len < sizeof head)
+		return 0;
+	memcpy(&head, buf_data(&link->in), sizeof head);
+	if (head.len > LINK_PAYLOAD_MAX || head.type >= sizeof payload_of)
+		return error_set(err, ERROR_BUG,
+			"the other process sent a frame of type %u with %u octets", head.type,
+			head.len);
+	if (link->in.len < sizeof head + head.len)
+		return 0;
+	*frame = (struct link_frame){.type = (enum link_type)head.type};
+	reader = (struct reader){.at = buf_data(&link->in) + sizeof head, .left = head.len};
+	get_payload(&reader, (enum payload)payload_of[head.type], frame);
+	if (reader.bad)
+		return error_set(err, ERROR_BUG,
+			"the other process sent a malformed frame of type %u", head.type);
+	link->handed_out = sizeof head + head.len;
+	return 1;
+}
+
+int
+link_wait(struct link *link, struct link_frame *frame, int64_t deadline, const volatile int *stop,
+	struct error *err)
+{
+	for (;;) {
+		int result = link_next(link, frame, err);
+
+		if (result != 0)
+			return result;
+		if (stop != NULL && *stop != 0)
+			return 0;
+		result = wait_for(link->fd, POLLIN, deadline, err);
+		if (result < 0)
+			return -1;
+		if (result == 0 && clock_poll_timeout(deadline) == 0)
+			return 0;
+		if (result > 0 && link_fill(link, err) < 0)
+			return -1;
+	}
+}
