@@ -1,0 +1,42 @@
+/*
+ * What became of the accounts, for people and for programs: one line an
+ * account, a line of totals, the exit status.
+ */
+#ifndef POPHAUL_POLL_REPORT_H
+#define POPHAUL_POLL_REPORT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/log.h"
+#include "link/link.h"
+
+struct report_settings {
+	bool shows_results;     /* lines of accounts that went well, and the totals */
+	enum log_format format; /* JSON: one object an account on standard output, always */
+	bool changes_nothing;   /* --list, --dry-run: nothing was fetched, no result lines */
+};
+
+struct report_totals {
+	uint32_t accounts, accounts_failed;
+	uint32_t fetched, failed;
+	uint64_t octets;
+	int status; /* the gravest */
+};
+
+/* Room for report_octets(). */
+#define REPORT_OCTETS_SIZE 32
+
+/* "48.2 KB": sizes for people, in powers of 1000. Returns `out`. */
+const char *report_octets(char out[static REPORT_OCTETS_SIZE], uint64_t octets);
+
+/* Tell of one account's end and add it to the totals. `text`: its error, "" for none. */
+void report_account(const struct report_settings *settings, struct report_totals *totals,
+	const char *name, const struct link_report *report, const char *text);
+
+/* The line of totals, when there was more than one account. */
+void report_all(const struct report_settings *settings, const struct report_totals *totals,
+	int64_t milliseconds);
+
+#endif

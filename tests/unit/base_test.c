@@ -1,0 +1,389 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/digest.h"
+#include "base/error.h"
+#include "base/file.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "base/xalloc.h"
+
+#include "check.h"
+
+static char folder[] = "/tmp/pophaul-base-XXXXXX";
+
+static char *
+inside(const char *name)
+{
+	return xasprintf("%s/%s", folder, name);
+}
+
+static void
+errors_carry_class_text_and_reason(void)
+{
+	struct error err;
+	char long_text[2 * ERROR_TEXT_MAX];
+
+	CHECK(error_set(&err, ERROR_NET, "host '%s'", "h") == -1);
+	CHECK(err.class == ERROR_NET);
+	CHECK_STR(err.text, "host 'h'");
+	errno = ENOSPC;
+	error_set_errno(&err, ERROR_WRITE, "cannot write '%s'", "f");
+	CHECK_STR(err.text, "cannot write 'f': No space left on device");
+	CHECK(error_prefix(&err, "account %d", 3) == -1);
+	CHECK_STR(err.text, "account 3: cannot write 'f': No space left on device");
+	memset(long_text, 'x', sizeof long_text);
+	long_text[sizeof long_text - 1] = '\0';
+	error_set(&err, ERROR_BUG, "%s", long_text);
+	CHECK(strlen(err.text) == ERROR_TEXT_MAX - 1);
+	error_prefix(&err, "%s", long_text);
+	CHECK(strlen(err.text) == ERROR_TEXT_MAX - 1);
+}
+
+static void
+every_class_has_a_status_and_the_gravest_wins(void)
+{
+	for (int class = 0; class < ERROR_CLASS_COUNT; class ++) {
+		CHECK(error_exit_status((enum error_class) class) != 0);
+		CHECK(error_class_name((enum error_class) class) != NULL);
+	}
+	CHECK(error_graver_status(0, EX_TEMPFAIL) == EX_TEMPFAIL);
+	CHECK(error_graver_status(1, EX_TEMPFAIL) == 1);
+	CHECK(error_graver_status(EX_NOPERM, EX_UNAVAILABLE) == EX_NOPERM);
+	CHECK(error_graver_status(EX_IOERR, EX_SOFTWARE) == EX_SOFTWARE);
+	CHECK(error_graver_status(0, 0) == 0);
+}
+
+static void
+buffers_grow_slide_and_hand_over(void)
+{
+	struct buf buf = {0};
+	char *text;
+
+	CHECK(buf.len == 0 && buf_data(&buf) != NULL);
+	for (int i = 0; i < 1000; i++) {
+		buf_append(&buf, "0123456789", 10);
+		if (i % 3 == 0)
+			buf_consume(&buf, 10);
+	}
+	CHECK(buf.len == 6660);
+	CHECK_BYTES(buf_data(&buf), 10, "0123456789", 10);
+	buf_clear(&buf);
+	buf_append(&buf, "x", 1);
+	buf_printf(&buf, "%s-%d", "abc", 42);
+	buf_append(&buf, "\0", 1);
+	CHECK_BYTES(buf_data(&buf), buf.len, "xabc-42\0", 8);
+	buf_consume(&buf, 1);
+	text = buf_take_string(&buf);
+	CHECK_STR(text, "abc-42");
+	CHECK(buf.base == NULL);
+	free(text);
+	memcpy(buf_reserve(&buf, 100000), "y", 1);
+	buf_commit(&buf, 1);
+	CHECK(buf.len == 1);
+	buf_release(&buf);
+}
+
+static void
+strangers_text_is_quoted(void)
+{
+	char out[QUOTE_SIZE], many[1000], small[16];
+
+	CHECK_STR(quote_bytes(out, "a\033[31m\r\n\t\\\x80\0", 12),
+		"a\\x1b[31m\\r\\n\\t\\\\\\x80\\x00");
+	memset(many, 'a', sizeof many);
+	quote_bytes(out, many, sizeof many);
+	CHECK(strlen(out) == QUOTE_MAX + 3 && strcmp(out + QUOTE_MAX, "...") == 0);
+	memset(many, '\033', sizeof many);
+	CHECK(strlen(quote_bytes(out, many, sizeof many)) <= QUOTE_MAX + 3);
+	CHECK_STR(quote_bytes_into(small, sizeof small, "0123456789abcdef", 16), "0123456789ab...");
+	CHECK_STR(quote_bytes(out, "", 0), "");
+}
+
+static void
+json_strings_are_escaped(void)
+{
+	char out[64] = "";
+
+	CHECK(log_append_json_string(out, sizeof out, "a\"b\\c\n\x80"));
+	CHECK_STR(out, "\"a\\\"b\\\\c\\u000a\\u0080\"");
+	out[0] = '\0';
+	CHECK(!log_append_json_string(out, 10, "much too long for it"));
+}
+
+static void
+files_are_read_whole_or_refused(void)
+{
+	char *path = inside("file"), *missing = inside("missing");
+	struct buf buf = {0};
+	struct error err;
+	struct stat st;
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+
+	CHECK(fd >= 0 && file_write_all(fd, "hello", 5, path, &err) == 0);
+	CHECK(file_close(fd, path, &err) == 0);
+	CHECK(file_read_whole(path, 5, &buf, &st, &err) == 0 && st.st_size == 5);
+	CHECK_BYTES(buf_data(&buf), buf.len, "hello", 5);
+	CHECK(file_read_whole(path, 4, &buf, NULL, &err) == -1);
+	CHECK(strstr(err.text, "bigger than 4 octets") != NULL);
+	CHECK(file_read_whole(folder, 100, &buf, NULL, &err) == -1);
+	CHECK(strstr(err.text, "is a folder") != NULL);
+	CHECK(file_read_whole("/dev/null", 100, &buf, NULL, &err) == -1);
+	CHECK(file_read_whole(missing, 100, &buf, NULL, &err) == -1 && errno == ENOENT);
+	CHECK(err.class == ERROR_CREATE);
+	CHECK(file_write_all(-1, "x", 1, "nowhere", &err) == -1 && err.class == ERROR_WRITE);
+	buf_release(&buf);
+	free(path);
+	free(missing);
+}
+
+static void
+a_replaced_file_is_whole_or_old(void)
+{
+	char *path = inside("replaced"), *temporary = inside("replaced.new");
+	struct file_replacement r;
+	struct buf buf = {0};
+	struct error err;
+
+	CHECK(file_replace_begin(&r, path, 0600, &err) == 0);
+	CHECK(file_write_all(r.fd, "one", 3, path, &err) == 0);
+	CHECK(file_replace_commit(&r, &err) == 0);
+	CHECK(file_replace_begin(&r, path, 0600, &err) == 0);
+	CHECK(file_write_all(r.fd, "two", 3, path, &err) == 0);
+	CHECK(access(temporary, F_OK) == 0);
+	file_replace_abort(&r);
+	CHECK(access(temporary, F_OK) != 0);
+	CHECK(file_read_whole(path, 10, &buf, NULL, &err) == 0);
+	CHECK_BYTES(buf_data(&buf), buf.len, "one", 3);
+	CHECK(file_replace_begin(&r, "/nonexistent/x", 0600, &err) == -1 &&
+		err.class == ERROR_CREATE);
+	buf_release(&buf);
+	free(path);
+	free(temporary);
+}
+
+static void
+folders_are_made_with_their_parents(void)
+{
+	char *path = inside("a/b/c/"), *file = inside("file/x");
+	struct error err;
+	struct stat st;
+
+	CHECK(file_make_dirs(path, 0700, &err) == 0);
+	CHECK(stat(path, &st) == 0 && (st.st_mode & 0777) == 0700);
+	CHECK(file_make_dirs(path, 0700, &err) == 0);
+	CHECK(file_make_dirs(file, 0700, &err) == -1 && err.class == ERROR_CREATE);
+	CHECK(file_sync_dir(folder, &err) == 0);
+	CHECK(file_sync_dir(file, &err) == -1);
+	free(path);
+	free(file);
+}
+
+static void
+a_lock_is_held_by_one(void)
+{
+	char *path = inside("lock");
+	struct error err;
+	int fd = file_lock(path, &err);
+
+	CHECK(fd >= 0);
+	CHECK(file_lock(path, &err) == -1 && err.class == ERROR_BUSY);
+	close(fd);
+	fd = file_lock(path, &err);
+	CHECK(fd >= 0);
+	close(fd);
+	CHECK(file_lock("/nonexistent/lock", &err) == -1 && err.class == ERROR_CREATE);
+	free(path);
+}
+
+static void
+homes_are_expanded(void)
+{
+	char *path;
+
+	setenv("HOME", "/home/jane", 1);
+	path = file_expand_home("~/Mail");
+	CHECK_STR(path, "/home/jane/Mail");
+	free(path);
+	path = file_expand_home("~other/Mail");
+	CHECK_STR(path, "~other/Mail");
+	free(path);
+	unsetenv("HOME");
+	CHECK(file_home() != NULL);
+}
+
+static void
+secrets_are_kept_and_replaced(void)
+{
+	struct secret secret = {0};
+
+	CHECK(!secret_is_set(&secret));
+	secret_set(&secret, "pass\0word", 9);
+	CHECK_BYTES(secret.data, secret.len + 1, "pass\0word\0", 10);
+	secret_set(&secret, "", 0);
+	CHECK(secret_is_set(&secret) && secret.len == 0);
+	secret_release(&secret);
+	CHECK(!secret_is_set(&secret));
+	secret_release(&secret);
+}
+
+static void
+digests_are_those_of_sha256_and_md5(void)
+{
+	static const char apop[] = "<1896.697170952@dbc.mtview.ca.us>tanstaaf";
+	struct digest_state *state = digest_new();
+	char hex[DIGEST_HEX_SIZE], md5[DIGEST_MD5_HEX_SIZE];
+	struct digest digest, back;
+
+	digest_add(state, "te", 2);
+	digest_add(state, "st", 2);
+	digest_finish(state, &digest);
+	digest_to_hex(&digest, hex);
+	CHECK_STR(hex, "9f86d081884c7d659a2feaa0c55ad015");
+	CHECK(digest_from_hex(hex, 32, &back) == 0);
+	CHECK(memcmp(&digest, &back, sizeof digest) == 0);
+	CHECK(digest_from_hex(hex, 31, &back) == -1);
+	CHECK(digest_from_hex("9f86d081884c7d659a2feaa0c55ad01g", 32, &back) == -1);
+	digest_finish(state, &digest);
+	digest_to_hex(&digest, hex);
+	CHECK_STR(hex, "e3b0c44298fc1c149afbf4c8996fb924");
+	digest_free(state);
+	/* RFC 1939 section 7 */
+	CHECK(digest_md5_hex(apop, sizeof apop - 1, md5) == 0);
+	CHECK_STR(md5, "c4c9334bac560ecc979e58001b3e22fb");
+}
+
+static int
+run(const char *script, int input, char *output, size_t size)
+{
+	char *argv[] = {(char *)"sh", (char *)"-c", (char *)script, NULL};
+	struct child_spec spec = {.argv = argv, .input = input};
+	struct pollfd ended;
+	struct child child;
+	struct error err;
+	int status = -1;
+	ssize_t n;
+
+	if (!CHECK(child_spawn(&spec, &child, &err) == 0))
+		return -1;
+	ended = (struct pollfd){.fd = child.pidfd, .events = POLLIN};
+	CHECK(poll(&ended, 1, 10000) == 1);
+	n = read(child.output, output, size - 1);
+	output[n > 0 ? n : 0] = '\0';
+	CHECK(child_reap(&child, &status, &err) == 0);
+	return status;
+}
+
+static void
+children_run_alone_and_are_described(void)
+{
+	char *path = inside("file"), output[512], text[128];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int status = run("cat; echo err >&2; exit 3", fd, output, sizeof output);
+
+	CHECK_STR(output, "helloerr\n");
+	child_describe_status(status, text, sizeof text);
+	CHECK_STR(text, "exited with status 3");
+	status = run("kill -9 $$", -1, output, sizeof output);
+	child_describe_status(status, text, sizeof text);
+	CHECK_STR(text, "was killed by signal 9 (Killed)");
+	/* Nothing of ours is open in the child: only 0, 1, 2 and ls's own. */
+	run("ls /proc/self/fd | tr '\\n' ' '", -1, output, sizeof output);
+	CHECK_STR(output, "0 1 2 3 ");
+	close(fd);
+	free(path);
+}
+
+static void
+a_missing_command_is_told_by_127(void)
+{
+	char *argv[] = {(char *)"/nonexistent/command", NULL};
+	struct child_spec spec = {.argv = argv, .input = -1};
+	struct child child;
+	struct error err;
+	int status;
+
+	CHECK(child_spawn(&spec, &child, &err) == 0);
+	CHECK(child_reap(&child, &status, &err) == 0);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 127);
+}
+
+static void
+a_killed_child_takes_its_group_along(void)
+{
+	char *argv[] = {(char *)"sh", (char *)"-c",
+		(char *)"trap '' TERM; sleep 1000 & echo $!; wait; wait", NULL};
+	struct child_spec spec = {.argv = argv, .input = -1};
+	int64_t deadline = clock_monotonic_ms() + 10000;
+	struct pollfd ready;
+	char output[64];
+	struct child child;
+	struct error err;
+	long pid;
+	ssize_t n;
+
+	CHECK(child_spawn(&spec, &child, &err) == 0);
+	ready = (struct pollfd){.fd = child.output, .events = POLLIN};
+	CHECK(poll(&ready, 1, 10000) == 1);
+	n = read(child.output, output, sizeof output - 1);
+	if (!CHECK(n > 0))
+		return;
+	output[n] = '\0';
+	pid = strtol(output, NULL, 10);
+	child_kill(&child, 10);
+	/* A grandchild becomes init's; it may stay a zombie there but runs no more. */
+	while (pid > 0 && kill((pid_t)pid, 0) == 0 && clock_monotonic_ms() < deadline) {
+		char path[64], state[64] = "";
+		int fd;
+
+		snprintf(path, sizeof path, "/proc/%ld/stat", pid);
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		if (fd < 0)
+			break;
+		n = read(fd, state, sizeof state - 1);
+		close(fd);
+		if (n > 0 && strchr(state, 'Z') != NULL)
+			break;
+	}
+	CHECK(clock_monotonic_ms() < deadline);
+}
+
+int
+main(void)
+{
+	char *remove[] = {(char *)"rm", (char *)"-rf", folder, NULL};
+	struct child_spec spec = {.argv = remove, .input = -1};
+	struct child child;
+	struct error err;
+	int status;
+
+	if (mkdtemp(folder) == NULL)
+		return 1;
+	errors_carry_class_text_and_reason();
+	every_class_has_a_status_and_the_gravest_wins();
+	buffers_grow_slide_and_hand_over();
+	strangers_text_is_quoted();
+	json_strings_are_escaped();
+	files_are_read_whole_or_refused();
+	a_replaced_file_is_whole_or_old();
+	folders_are_made_with_their_parents();
+	a_lock_is_held_by_one();
+	homes_are_expanded();
+	secrets_are_kept_and_replaced();
+	digests_are_those_of_sha256_and_md5();
+	children_run_alone_and_are_described();
+	a_missing_command_is_told_by_127();
+	a_killed_child_takes_its_group_along();
+	CHECK(child_spawn(&spec, &child, &err) == 0 && child_reap(&child, &status, &err) == 0);
+	return check_done();
+}
