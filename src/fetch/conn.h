@@ -11,7 +11,9 @@
  *	conn_close()
  *
  * Errors: ERROR_NET (refused, reset, closed), ERROR_TIMEOUT, ERROR_TLS,
- * ERROR_PROTOCOL (a line too long), ERROR_INTERRUPTED (the watched descriptor).
+ * ERROR_PROTOCOL (a line too long), ERROR_INTERRUPTED (the watched descriptor),
+ * ERROR_CONFIG (tls-trust-file), ERROR_SYSTEM. Their texts do not name the host:
+ * the caller puts that in front.
  */
 #ifndef POPHAUL_FETCH_CONN_H
 #define POPHAUL_FETCH_CONN_H
@@ -55,6 +57,9 @@ void conn_watch(struct conn *conn, int fd);
 int conn_start_tls(struct conn *conn, struct error *err) __attribute__((warn_unused_result));
 
 bool conn_is_secure(const struct conn *conn);
+
+/* What protects the connection, for the log: "TLS1.3 AES-256-GCM", or "no TLS". Borrowed. */
+const char *conn_security(const struct conn *conn);
 
 /* The strength of the TLS cipher in bits, 0 in clear: SASL's external security factor. */
 unsigned conn_key_bits(const struct conn *conn);
@@ -103,11 +108,17 @@ struct conn_wait {
 	bool timed_out;      /* out */
 };
 
-/* poll() both ends; knows what TLS holds back. -1 only for a failed poll(2) (ERROR_SYSTEM). */
+/*
+ * poll() both ends; knows what TLS holds back. A signal ends it early, with nothing found. -1 only
+ * for a failed poll(2) (ERROR_SYSTEM).
+ */
 int conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* When the last octet came from the server (monotonic ms): the base of idle deadlines. */
+/*
+ * When the connection last got on (monotonic ms): an octet came from the server, or the kernel took
+ * one of ours. The base of idle deadlines.
+ */
 int64_t conn_last_input(const struct conn *conn);
 
 #endif
