@@ -321,9 +321,9 @@ handshake_error(const struct tls *tls, int code, struct error *err)
 	if (code == GNUTLS_E_PREMATURE_TERMINATION)
 		return error_set(err, ERROR_NET,
 			"the server closed the connection during the TLS handshake");
+	session_error(tls, code, err);
 	/* The server's administrator should read in a log why; nobody here waits for that. */
 	(void)gnutls_alert_send_appropriate(tls->session, code);
-	session_error(tls, code, err);
 	return code == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR ? -1
 							       : error_prefix(err, "TLS handshake");
 }

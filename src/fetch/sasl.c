@@ -1,0 +1,452 @@
+#include "fetch/sasl.h"
+
+#include <assert.h>
+#include <limits.h>
+#include <malloc.h>
+#include <sasl/sasl.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/quote.h"
+#include "base/xalloc.h"
+
+/* The service name of POP3 (RFC 5034 section 4): Kerberos principals are pop/HOST@REALM. */
+#define SERVICE "pop"
+
+/*
+ * RFC 5802 section 5.1 asks for 4096 at least: with fewer, whoever plays the server finds the
+ * password out of the answer. Cyrus SASL takes any number up to 65536.
+ */
+#define SCRAM_ITERATIONS_MIN 4096
+#define SCRAM_ITERATIONS_MAX 65536
+
+/* libsasl2 takes unsigned lengths, and no exchange needs more than a line. */
+#define CHALLENGE_MAX 65536
+
+/* The callbacks of one exchange: user, authname, realm, password, end. */
+#define CALLBACK_COUNT 5
+
+struct mech {
+	const struct mech_settings *settings;
+	sasl_conn_t *conn;
+	sasl_secret_t *password;
+	size_t password_size;
+	sasl_callback_t callbacks[CALLBACK_COUNT];
+	unsigned steps; /* challenges answered */
+	bool is_done;
+};
+
+/*
+ * The library's allocator: what it frees may hold a password (PLAIN leaves one behind), so all of it
+ * is wiped.
+ */
+
+static void
+wiping_free(void *p)
+{
+	if (p != NULL)
+		secret_wipe(p, malloc_usable_size(p));
+	free(p);
+}
+
+static void *
+wiping_realloc(void *old, size_t size)
+{
+	size_t old_size = old != NULL ? malloc_usable_size(old) : 0;
+	void *p = malloc(size != 0 ? size : 1);
+
+	if (p == NULL || old == NULL)
+		return p;
+	memcpy(p, old, old_size < size ? old_size : size);
+	wiping_free(old);
+	return p;
+}
+
+/* Without this the library writes to syslog; at its higher levels, passwords. */
+static int
+drop_log(void *context, int level, const char *message)
+{
+	(void)context;
+	(void)level;
+	(void)message;
+	return SASL_OK;
+}
+
+/*
+ * Only plug-ins that we know are loaded: others in the same folder ask for callbacks that do not
+ * exist here (KDE's XOAUTH2 crashes its caller) or draw in a data base library.
+ */
+static int
+verify_file(void *context, const char *path, sasl_verify_type_t type)
+{
+	static const char *const known[] = {
+		"plain", "login", "crammd5", "scram", "digestmd5", "gssapiv2", "gs2"};
+	const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
+
+	(void)context;
+	if (type != SASL_VRFY_PLUGIN)
+		return SASL_OK;
+	if (strncmp(name, "lib", 3) == 0)
+		name += 3;
+	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+		size_t len = strlen(known[i]);
+
+		if (strncmp(name, known[i], len) == 0 && name[len] == '.')
+			return SASL_OK;
+	}
+	return SASL_CONTINUE;
+}
+
+/* The library declares all callbacks as int (*)(void) and casts them back by their ids. */
+#define CALLBACK(function) ((int (*)(void))(void (*)(void))(function))
+
+int
+mech_prepare(struct error *err)
+{
+	/* The library keeps the pointer. */
+	static const sasl_callback_t callbacks[] = {
+		{SASL_CB_LOG,        CALLBACK(drop_log),    NULL},
+		{SASL_CB_VERIFYFILE, CALLBACK(verify_file), NULL},
+		{SASL_CB_LIST_END,   NULL,                  NULL},
+	};
+	static bool is_prepared;
+	int code;
+
+	if (is_prepared)
+		return 0;
+	sasl_set_alloc(malloc, calloc, wiping_realloc, wiping_free);
+	code = sasl_client_init(callbacks);
+	if (code != SASL_OK)
+		return error_set(err, ERROR_SYSTEM, "the SASL library cannot be set up: %s",
+			sasl_errstring(code, NULL, NULL));
+	is_prepared = true;
+	return 0;
+}
+
+bool
+mech_is_available(const char *mechanism)
+{
+	const char **list = sasl_global_listmech();
+
+	for (; list != NULL && *list != NULL; list++) {
+		if (strcasecmp(*list, mechanism) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* SASL_CB_USER, whom to act for: nobody else; SASL_CB_AUTHNAME, who we are. */
+static int
+get_name(void *context, int id, const char **result, unsigned *len)
+{
+	const struct mech *mech = context;
+	const char *name = id == SASL_CB_AUTHNAME ? mech->settings->user : "";
+
+	*result = name;
+	if (len != NULL)
+		*len = (unsigned)strlen(name);
+	return SASL_OK;
+}
+
+static int
+get_password(sasl_conn_t *conn, void *context, int id, sasl_secret_t **secret)
+{
+	struct mech *mech = context;
+
+	(void)conn;
+	(void)id;
+	*secret = mech->password;
+	return SASL_OK;
+}
+
+/* DIGEST-MD5 asks when the server lists several realms; the first is the server's own choice. */
+static int
+get_realm(void *context, int id, const char **available, const char **result)
+{
+	(void)context;
+	(void)id;
+	if (available == NULL || *available == NULL)
+		return SASL_FAIL;
+	*result = *available;
+	return SASL_OK;
+}
+
+static void
+set_callbacks(struct mech *mech)
+{
+	const struct secret *password = mech->settings->password;
+	size_t i = 0;
+
+	mech->callbacks[i++] = (sasl_callback_t){SASL_CB_USER, CALLBACK(get_name), mech};
+	mech->callbacks[i++] = (sasl_callback_t){SASL_CB_AUTHNAME, CALLBACK(get_name), mech};
+	mech->callbacks[i++] = (sasl_callback_t){SASL_CB_GETREALM, CALLBACK(get_realm), mech};
+	if (password != NULL && secret_is_set(password)) {
+		mech->password_size = sizeof *mech->password + password->len;
+		mech->password = xcalloc(1, mech->password_size);
+		mech->password->len = password->len;
+		memcpy(mech->password->data, password->data, password->len);
+		mech->callbacks[i++] =
+			(sasl_callback_t){SASL_CB_PASS, CALLBACK(get_password), mech};
+	}
+	mech->callbacks[i] = (sasl_callback_t){SASL_CB_LIST_END, NULL, NULL};
+}
+
+/*
+ * "MECHANISM: the library's reason", whose own text begins "SASL(-13): ". It may hold words of the
+ * server. Only valid right after a failure: the library keeps old texts.
+ */
+static int
+library_error(const struct mech *mech, int code, struct error *err)
+{
+	const char *reason = mech->conn != NULL ? sasl_errdetail(mech->conn) : NULL;
+	char quoted[QUOTE_SIZE];
+
+	if (reason == NULL || *reason == '\0')
+		reason = sasl_errstring(code, NULL, NULL);
+	if (strncmp(reason, "SASL(", 5) == 0 && strstr(reason, "): ") != NULL)
+		reason = strstr(reason, "): ") + 3;
+	return error_set(err, ERROR_AUTH, "%s: %s", mech->settings->mechanism,
+		quote_bytes(quoted, reason, strlen(reason)));
+}
+
+/* No security layer: TLS is ours to bring, and a layer would wrap every octet after the login. */
+static int
+set_properties(struct mech *mech, struct error *err)
+{
+	sasl_security_properties_t properties = {.security_flags = SASL_SEC_NOANONYMOUS};
+	sasl_ssf_t strength = mech->settings->key_bits;
+	int code = sasl_setprop(mech->conn, SASL_SEC_PROPS, &properties);
+
+	if (code == SASL_OK && strength != 0)
+		code = sasl_setprop(mech->conn, SASL_SSF_EXTERNAL, &strength);
+	return code == SASL_OK ? 0 : library_error(mech, code, err);
+}
+
+/* Take what a library call gave; its code becomes 0 or -1. */
+static int
+take_result(struct mech *mech, int code, const char *data, unsigned len, struct mech_data *out,
+	struct error *err)
+{
+	if (code != SASL_OK && code != SASL_CONTINUE)
+		return library_error(mech, code, err);
+	mech->is_done = code == SASL_OK;
+	out->data = data;
+	out->len = data != NULL ? len : 0;
+	return 0;
+}
+
+static int
+begin(struct mech *mech, struct mech_data *initial, struct error *err)
+{
+	const struct mech_settings *settings = mech->settings;
+	const char *data = NULL, *chosen = NULL;
+	unsigned len = 0;
+	int code;
+
+	if (!mech_is_available(settings->mechanism))
+		return error_set(err, ERROR_AUTH,
+			"this installation of Cyrus SASL has no %s (on Debian it is in "
+			"libsasl2-modules)",
+			settings->mechanism);
+	set_callbacks(mech);
+	code = sasl_client_new(SERVICE, settings->host, settings->local_name, settings->remote_name,
+		mech->callbacks, 0, &mech->conn);
+	if (code != SASL_OK)
+		return library_error(mech, code, err);
+	if (set_properties(mech, err) != 0)
+		return -1;
+	code = sasl_client_start(mech->conn, settings->mechanism, NULL, &data, &len, &chosen);
+	if (code == SASL_NOMECH && mech->password == NULL)
+		return error_set(err, ERROR_AUTH, "%s: no password is known", settings->mechanism);
+	return take_result(mech, code, data, len, initial, err);
+}
+
+struct mech *
+mech_start(const struct mech_settings *settings, struct mech_data *initial, struct error *err)
+{
+	struct mech *mech = xcalloc(1, sizeof *mech);
+
+	mech->settings = settings;
+	if (begin(mech, initial, err) == 0)
+		return mech;
+	mech_free(mech);
+	return NULL;
+}
+
+/* "i=" with nothing but digits behind it; true and the number in `out`, which is capped. */
+static bool
+parse_iterations(const char *text, size_t len, uint64_t *out)
+{
+	*out = 0;
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] < '0' || text[i] > '9')
+			return false;
+		if (*out <= SCRAM_ITERATIONS_MAX)
+			*out = *out * 10 + (uint64_t)(text[i] - '0');
+	}
+	return len != 0;
+}
+
+/*
+ * The server's first message, "r=…,s=…,i=4096" (RFC 5802 section 7). The library checks the nonce
+ * and the order of the attributes, but would take any low number of iterations.
+ */
+static int
+check_scram_challenge(const struct mech *mech, const char *text, size_t len, struct error *err)
+{
+	const char *name = mech->settings->mechanism;
+	const char *end = text + len, *next;
+	uint64_t count;
+
+	for (; text < end; text = next + 1) {
+		next = memchr(text, ',', (size_t)(end - text));
+		if (next == NULL)
+			next = end;
+		if (next - text < 2 || memcmp(text, "i=", 2) != 0)
+			continue;
+		if (!parse_iterations(text + 2, (size_t)(next - text) - 2, &count))
+			return error_set(err, ERROR_AUTH,
+				"%s: the server's iteration count is no number", name);
+		if (count < SCRAM_ITERATIONS_MIN)
+			return error_set(err, ERROR_AUTH,
+				"%s: the server asks for %llu iterations, which is too few to "
+				"protect the password (RFC 5802: %d)",
+				name, (unsigned long long)count, SCRAM_ITERATIONS_MIN);
+		if (count > SCRAM_ITERATIONS_MAX)
+			return error_set(err, ERROR_AUTH,
+				"%s: the server asks for more iterations than Cyrus SASL can do "
+				"(%d): set auth to PLAIN, over TLS",
+				name, SCRAM_ITERATIONS_MAX);
+	}
+	return 0;
+}
+
+int
+mech_step(struct mech *mech, const void *challenge, size_t len, struct mech_data *response,
+	struct error *err)
+{
+	const char *data = NULL;
+	unsigned out_len = 0;
+	int code;
+
+	if (len > CHALLENGE_MAX)
+		return error_set(err, ERROR_AUTH, "%s: the server's challenge is too long",
+			mech->settings->mechanism);
+	if (mech->steps++ == 0 && strncmp(mech->settings->mechanism, "SCRAM-", 6) == 0 &&
+		check_scram_challenge(mech, challenge, len, err) != 0)
+		return -1;
+	mech->is_done = false;
+	code = sasl_client_step(mech->conn, challenge, (unsigned)len, NULL, &data, &out_len);
+	return take_result(mech, code, data, out_len, response, err);
+}
+
+bool
+mech_is_done(const struct mech *mech)
+{
+	return mech->is_done;
+}
+
+void
+mech_free(struct mech *mech)
+{
+	if (mech == NULL)
+		return;
+	if (mech->conn != NULL)
+		sasl_dispose(&mech->conn);
+	if (mech->password != NULL)
+		secret_wipe(mech->password, mech->password_size);
+	free(mech->password);
+	free(mech);
+}
+
+static const char base64_alphabet[] =
+	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+char *
+mech_base64_encode(const void *data, size_t len)
+{
+	const unsigned char *in = data;
+	char *text, *out;
+
+	assert(len <= SIZE_MAX / 4);
+	text = out = xcalloc((len + 2) / 3 * 4 + 1, 1);
+	for (size_t i = 0; i < len; i += 3) {
+		size_t left = len - i;
+		uint32_t bits = (uint32_t)in[i] << 16;
+
+		if (left > 1)
+			bits |= (uint32_t)in[i + 1] << 8;
+		if (left > 2)
+			bits |= in[i + 2];
+		*out++ = base64_alphabet[bits >> 18];
+		*out++ = base64_alphabet[bits >> 12 & 63];
+		*out++ = left > 1 ? base64_alphabet[bits >> 6 & 63] : '=';
+		*out++ = left > 2 ? base64_alphabet[bits & 63] : '=';
+	}
+	return text;
+}
+
+void
+mech_base64_free(char *text)
+{
+	if (text != NULL)
+		secret_wipe(text, strlen(text));
+	free(text);
+}
+
+/* The value of one character of the alphabet, or -1. */
+static int
+base64_value(char c)
+{
+	const char *at = c != '\0' ? strchr(base64_alphabet, c) : NULL;
+
+	return at != NULL ? (int)(at - base64_alphabet) : -1;
+}
+
+/*
+ * Four characters, the last `padding` of which are "=", to 3 - padding octets. False: a character
+ * that does not belong there, or bits that the octets do not use and that are not zero.
+ */
+static bool
+decode_group(const char group[static 4], size_t padding, char *out)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < 4; i++) {
+		int value = i < 4 - padding ? base64_value(group[i]) : 0;
+
+		if (value < 0)
+			return false;
+		bits = bits << 6 | (uint32_t)value;
+	}
+	for (size_t i = 0; i < 3 - padding; i++)
+		out[i] = (char)(bits >> (16 - 8 * i));
+	return (bits & ((1U << 8 * padding) - 1)) == 0;
+}
+
+int
+mech_base64_decode(
+	const char *text, size_t len, char **data_out, size_t *len_out, struct error *err)
+{
+	char *data = xcalloc(len / 4 * 3 + 1, 1);
+	size_t used = 0, padding = 0;
+	bool ok = len % 4 == 0;
+
+	while (ok && padding < 2 && padding < len && text[len - 1 - padding] == '=')
+		padding++;
+	for (size_t i = 0; ok && i < len; i += 4) {
+		size_t here = i + 4 == len ? padding : 0;
+
+		ok = decode_group(text + i, here, data + used);
+		used += 3 - here;
+	}
+	if (!ok) {
+		free(data);
+		return error_set(err, ERROR_PROTOCOL, "the server's challenge is not valid base64");
+	}
+	*data_out = data;
+	*len_out = used;
+	return 0;
+}
