@@ -6,20 +6,20 @@ PREFIX   ?= /usr/local
 BINDIR   ?= $(PREFIX)/bin
 MANDIR   ?= $(PREFIX)/share/man
 DOCDIR   ?= $(PREFIX)/share/doc/pophaul
+UNITDIR  ?= $(PREFIX)/lib/systemd/user
 BUILD    ?= build
 CFLAGS   ?= -O2 -g
 PACKAGES := gnutls libsasl2 libconfuse libseccomp
 
 # The packages come before anything asks pkg-config for their flags.
-NO_BUILD := clean help dist
-ifneq ($(filter-out $(NO_BUILD),$(or $(MAKECMDGOALS),all)),)
-ifeq ($(MAKE_RESTARTS),)
-ifneq ($(filter demo check check-% lint bench,$(MAKECMDGOALS)),)
-DEPS_KIND := $(if $(filter check check-% lint bench,$(MAKECMDGOALS)),test,build)
-DEPS_DONE := $(shell contrib/install-deps $(DEPS_KIND) >&2 || echo failed)
-ifneq ($(DEPS_DONE),)
-$(error contrib/install-deps $(DEPS_KIND) failed: see above)
-endif
+GOALS    := $(or $(MAKECMDGOALS),all)
+NO_BUILD := clean help dist uninstall
+ifneq ($(filter-out $(NO_BUILD),$(GOALS)),)
+KINDS := $(if $(filter demo,$(GOALS)),build) $(if $(filter check bench,$(GOALS)),test) \
+	$(if $(filter lint,$(GOALS)),lint)
+ifneq ($(strip $(KINDS)),)
+ifneq ($(shell contrib/install-deps $(KINDS) >&2 || echo failed),)
+$(error contrib/install-deps $(strip $(KINDS)) failed: see above)
 endif
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags 'gnutls >= 3.7' $(filter-out gnutls,$(PACKAGES)) || echo failed)
@@ -31,7 +31,7 @@ endif
 
 OUR_CPPFLAGS := -Isrc -D_GNU_SOURCE -DPOPHAUL_VERSION='"$(VERSION)"'
 OUR_CFLAGS   := -std=c11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-	-Wwrite-strings -Wpointer-arith -fPIE -fstack-protector-strong -MMD -MP
+	-Wwrite-strings -Wpointer-arith -Wno-missing-field-initializers -fPIE -fstack-protector-strong -MMD -MP
 OUR_LDFLAGS  := -pie -Wl,-z,relro,-z,now
 ifdef WERROR
 OUR_CFLAGS += -Werror
@@ -42,6 +42,7 @@ OUR_LDFLAGS += -fsanitize=$(SANITIZE)
 else
 OUR_CPPFLAGS += $(if $(filter -O%,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif
+quoted  = $(subst ','\'',$(1))
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK    = $(CC) $(OUR_CFLAGS) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS)
 
@@ -70,8 +71,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 # Rewritten only when the flags differ from the last build's, which then rebuilds everything.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(BUILD)
-	@echo '$(subst ','\'',$(COMPILE) $(LINK) $(PKG_LIBS))' | cmp -s - $@ || \
-		echo '$(subst ','\'',$(COMPILE) $(LINK) $(PKG_LIBS))' > $@
+	@echo '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' | cmp -s - $@ || \
+		echo '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' > $@
 
 $(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(BUILD)/libpophaul.a
 	$(LINK) -o $@ $^ $(PKG_LIBS)
@@ -88,19 +89,22 @@ demo: $(PROGRAM) $(HELPERS)
 	BUILD='$(abspath $(BUILD))' contrib/demo
 
 lint: $(PROGRAM)
-	BUILD='$(abspath $(BUILD))' COMPILE='$(OUR_CPPFLAGS) $(PKG_CFLAGS)' contrib/lint
+	BUILD='$(abspath $(BUILD))' COMPILE='$(call quoted,$(OUR_CPPFLAGS) $(PKG_CFLAGS))' contrib/lint
 
 install: $(PROGRAM)
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(MANDIR)/man5' \
-		'$(DESTDIR)$(DOCDIR)'
+		'$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(UNITDIR)'
 	install -m 755 $(PROGRAM) '$(DESTDIR)$(BINDIR)/pophaul'
 	install -m 644 man/pophaul.1 '$(DESTDIR)$(MANDIR)/man1/pophaul.1'
 	install -m 644 man/pophaul.conf.5 '$(DESTDIR)$(MANDIR)/man5/pophaul.conf.5'
 	install -m 644 README COPYING sample.conf '$(DESTDIR)$(DOCDIR)'
+	install -m 644 contrib/systemd/pophaul.* '$(DESTDIR)$(UNITDIR)'
+	sed -i 's|/usr/local/bin|$(BINDIR)|' '$(DESTDIR)$(UNITDIR)/pophaul.service'
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/pophaul' '$(DESTDIR)$(MANDIR)/man1/pophaul.1' \
-		'$(DESTDIR)$(MANDIR)/man5/pophaul.conf.5'
+		'$(DESTDIR)$(MANDIR)/man5/pophaul.conf.5' '$(DESTDIR)$(UNITDIR)/pophaul.service' \
+		'$(DESTDIR)$(UNITDIR)/pophaul.timer'
 	rm -rf '$(DESTDIR)$(DOCDIR)'
 
 clean:

@@ -1,0 +1,352 @@
+#!/usr/bin/env bats
+# The doors of the project: install-deps against the package managers of five
+# systems (all of them stubs), run-tests, and make's install, dist and flags.
+
+bats_require_minimum_version 1.5.0
+
+setup() {
+	TOP=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+	BUILD=${BUILD:-$TOP/build}
+	unset MAKELEVEL
+}
+
+# A machine of its own: PATH leads to $BIN alone, absolute paths to $ROOT. Whatever
+# is run there as a package manager is written to $CALLS and makes everything appear.
+make_machine() {
+	ROOT=$BATS_TEST_TMPDIR/root
+	BIN=$ROOT/bin
+	CALLS=$BATS_TEST_TMPDIR/calls
+	mkdir -p "$BIN" "$ROOT/usr/lib" "$ROOT/var/lib"
+	: > "$CALLS"
+	for tool in sh cat sort tr find env mkdir touch chmod; do
+		ln -s "$(command -v "$tool")" "$BIN/$tool"
+	done
+	stub id 'echo 0'
+}
+
+# stub NAME BODY: a command of the machine, in place of what is there (which may be a link).
+stub() {
+	rm -f "$BIN/$1"
+	printf '#!%s\n%s\n' "$(command -v sh)" "$2" > "$BIN/$1"
+	chmod +x "$BIN/$1"
+}
+
+# A script that makes all that is asked for appear on the machine, as commands that do nothing.
+install_everything() {
+	cat <<-'SH'
+		for command in cc make pkg-config certtool bash bats dovecot procmail maildrop python3 \
+			openssl faketime strace script timeout git clang-format clang-tidy cppcheck \
+			shellcheck mandoc ctags; do
+			[ -e "$BIN/$command" ] || printf '#!%s\n' "$SH" > "$BIN/$command"
+			chmod +x "$BIN/$command"
+		done
+		mkdir -p "$ROOT/usr/lib/sasl2" "$ROOT/usr/lib/dovecot"
+		touch "$ROOT/usr/lib/sasl2/libplain.so" "$ROOT/usr/lib/sasl2/libscram.so"
+		touch "$ROOT/usr/lib/dovecot/pop3-login"
+	SH
+}
+
+# stub_manager NAME: `NAME … install …` (or its like) makes everything appear.
+stub_manager() {
+	stub "$1" "echo \"$1 \$*\" >> \"\$CALLS\"
+case \" \$* \" in *' install '*|*' add '*|*' -S '*|*' -Sy '*)
+$(install_everything)
+esac"
+}
+
+install_deps() {
+	run env -i PATH="$BIN" ROOT="$ROOT" BIN="$BIN" CALLS="$CALLS" SH="$(type -P sh)" \
+		POPHAUL_DEPS_ROOT="$ROOT" "$BIN/sh" "$TOP/contrib/install-deps" "$@"
+}
+
+give_everything() {
+	env ROOT="$ROOT" BIN="$BIN" SH="$(type -P sh)" sh -c "$(install_everything)"
+}
+
+give_fresh_apt_lists() {
+	mkdir -p "$ROOT/var/lib/apt/lists"
+	touch "$ROOT/var/lib/apt/lists/deb.example.org_Packages"
+}
+
+@test "install-deps is silent and calls nobody when all is there" {
+	make_machine
+	stub_manager apt-get
+	give_everything
+	install_deps build test lint
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	[ -z "$output" ]
+	[ ! -s "$CALLS" ]
+}
+
+@test "install-deps takes less than a second when all is there" {
+	make_machine
+	give_everything
+	start=${EPOCHREALTIME/[.,]/}
+	install_deps build test lint
+	end=${EPOCHREALTIME/[.,]/}
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	[ $((end - start)) -lt 1000000 ]
+}
+
+@test "install-deps updates apt's lists when there are none, then installs without recommendations" {
+	make_machine
+	stub_manager apt-get
+	install_deps build
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	[ "$(sed -n 1p "$CALLS")" = 'apt-get update -qq' ]
+	run -0 sed -n 2p "$CALLS"
+	[[ $output == 'apt-get install -y -qq --no-install-recommends '* ]]
+	[[ $output == *' gcc gnutls-bin libc6-dev libconfuse-dev libgnutls28-dev libsasl2-dev libsasl2-modules libseccomp-dev make pkg-config' ]]
+	[ "$(wc -l < "$CALLS")" -eq 2 ]
+}
+
+@test "install-deps leaves fresh apt lists alone" {
+	make_machine
+	stub_manager apt-get
+	give_fresh_apt_lists
+	install_deps build
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	run -1 grep update "$CALLS"
+}
+
+@test "install-deps says what is missing and what it installs" {
+	make_machine
+	stub_manager apt-get
+	install_deps build
+	[[ $output == *'missing on this machine:'* ]]
+	[[ $output == *'GnuTLS 3.7 or later'* ]]
+	[[ $output == *'installing with apt-get: gcc '* ]]
+}
+
+@test "install-deps asks only for what is missing" {
+	make_machine
+	stub_manager apt-get
+	give_fresh_apt_lists
+	give_everything
+	rm "$BIN/procmail" "$BIN/faketime"
+	install_deps test
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	[[ $(cat "$CALLS") == *'Use-Pty=0 faketime procmail' ]]
+}
+
+@test "install-deps knows the packages of dnf, apk, pacman and zypper" {
+	while read -r manager command packages; do
+		make_machine
+		stub_manager "$manager"
+		install_deps build
+		[ "$status" -eq 0 ] || { echo "$manager: status $status: $output" && return 1; }
+		calls=$(cat "$CALLS")
+		[[ $calls == "$manager $command"* ]] || { echo "$manager: $calls" && return 1; }
+		for package in $packages; do
+			[[ " $calls " == *" $package "* ]] || { echo "$manager lacks $package: $calls" && return 1; }
+		done
+		rm -rf "$ROOT"
+	done <<-'TABLE'
+		dnf install gcc make pkgconf-pkg-config gnutls-devel cyrus-sasl-devel libconfuse-devel libseccomp-devel gnutls-utils
+		apk add gcc musl-dev make pkgconf gnutls-dev cyrus-sasl-dev confuse-dev libseccomp-dev gnutls-utils
+		pacman -Sy gcc make pkgconf gnutls libsasl confuse libseccomp
+		zypper --quiet gcc make pkgconf-pkg-config libgnutls-devel cyrus-sasl-devel libconfuse-devel libseccomp-devel gnutls
+	TABLE
+}
+
+@test "install-deps uses sudo when not root" {
+	make_machine
+	stub id 'echo 1000'
+	stub sudo 'echo "sudo $1" >> "$CALLS"; exec "$@"'
+	stub_manager dnf
+	install_deps build
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	[ "$(sed -n 1p "$CALLS")" = 'sudo dnf' ]
+}
+
+@test "install-deps without root and sudo names the command to run as root, and fails" {
+	make_machine
+	stub id 'echo 1000'
+	stub_manager dnf
+	install_deps build
+	[ "$status" -eq 1 ]
+	[[ $output == *'as root, run: dnf install '*'gnutls-devel'* ]]
+	[ ! -s "$CALLS" ]
+}
+
+@test "install-deps on an unknown system names what is needed, and fails" {
+	make_machine
+	install_deps test
+	[ "$status" -eq 1 ]
+	[[ $output == *'a C compiler'*'libconfuse'*'Dovecot with POP3'*'no package manager that is known here'* ]]
+}
+
+@test "install-deps names what a package manager could not bring, and fails" {
+	make_machine
+	stub apk 'echo "apk $*" >> "$CALLS"; exit 3'
+	give_everything
+	rm "$BIN/procmail"
+	install_deps test
+	[ "$status" -eq 1 ]
+	[[ $output == *'apk failed with status 3'*'still missing'*'procmail'* ]]
+}
+
+@test "install-deps fails when the packages came but do not bring what is needed" {
+	make_machine
+	stub apk 'echo "apk $*" >> "$CALLS"'
+	give_everything
+	stub pkg-config 'exit 1'
+	install_deps build
+	[ "$status" -eq 1 ]
+	[[ $output == *'still missing'*'GnuTLS 3.7 or later'* ]]
+}
+
+@test "install-deps keeps a new Dovecot from being started, now and at the next boot" {
+	make_machine
+	stub_manager apt-get
+	stub systemctl 'echo "systemctl $*" >> "$CALLS"'
+	stub update-rc.d 'echo "update-rc.d $*" >> "$CALLS"'
+	give_fresh_apt_lists
+	give_everything
+	rm "$BIN/dovecot"
+	install_deps test
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	sed -i 's/^apt-get install.*/apt-get install/' "$CALLS"
+	diff -u "$CALLS" - <<-'CALLS'
+		systemctl --quiet mask dovecot.service dovecot.socket
+		apt-get install
+		systemctl --quiet unmask dovecot.service dovecot.socket
+		systemctl --quiet disable dovecot.service dovecot.socket
+		update-rc.d dovecot disable
+	CALLS
+}
+
+@test "install-deps leaves the service of a Dovecot alone that was there before" {
+	make_machine
+	stub_manager apt-get
+	stub systemctl 'echo "systemctl $*" >> "$CALLS"'
+	give_fresh_apt_lists
+	give_everything
+	rm "$ROOT/usr/lib/dovecot/pop3-login"
+	install_deps test
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	[[ $(cat "$CALLS") == 'apt-get install '*' dovecot-pop3d' ]]
+}
+
+@test "install-deps -n says what is missing and installs nothing" {
+	make_machine
+	stub_manager apt-get
+	install_deps -n build
+	[ "$status" -eq 1 ]
+	[[ $output == *'packages of apt-get: gcc '* ]]
+	[ ! -s "$CALLS" ]
+}
+
+@test "install-deps refuses a kind that it does not know" {
+	make_machine
+	install_deps everything
+	[ "$status" -eq 64 ]
+	[[ $output == usage:* ]]
+}
+
+# run_tests FILE…: run-tests as from a shell, without what this bats has set for itself.
+run_tests() {
+	run env -i PATH="${PATH#"$BATS_LIBEXEC:"}" HOME="$HOME" BUILD="$BATS_TEST_TMPDIR/build" \
+		"$TOP/contrib/run-tests" "$@"
+}
+
+@test "run-tests counts what passed, failed and was skipped, and fails when something failed" {
+	printf '@test "a" { true; }\n@test "b" { false; }\n' > "$BATS_TEST_TMPDIR/a.bats"
+	printf '@test "c" { true; }\n@test "d" { skip "why"; }\n' > "$BATS_TEST_TMPDIR/b.bats"
+	run_tests "$BATS_TEST_TMPDIR/a.bats" "$BATS_TEST_TMPDIR/b.bats"
+	[ "$status" -eq 1 ]
+	[ "${lines[-1]}" = '2 passed, 1 failed, 1 skipped' ]
+}
+
+@test "run-tests ends with status 0 when all passed" {
+	printf '@test "a" { true; }\n' > "$BATS_TEST_TMPDIR/a.bats"
+	run_tests "$BATS_TEST_TMPDIR/a.bats"
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	[ "${lines[-1]}" = '1 passed, 0 failed' ]
+}
+
+@test "run-tests fails on a file without tests" {
+	echo '# nothing' > "$BATS_TEST_TMPDIR/a.bats"
+	run_tests "$BATS_TEST_TMPDIR/a.bats"
+	[ "$status" -eq 1 ]
+	[ "${lines[-1]}" = '0 passed, 1 failed' ]
+}
+
+@test "run-tests fails when fewer tests ran than were announced" {
+	printf 'setup_file() { false; }\n@test "a" { true; }\n@test "b" { true; }\n' > "$BATS_TEST_TMPDIR/a.bats"
+	run_tests "$BATS_TEST_TMPDIR/a.bats"
+	[ "$status" -eq 1 ]
+	[[ $output == *'1 of 2 tests ran'* ]]
+}
+
+@test "run-tests shows what a unit test printed when it fails" {
+	mkdir -p "$BATS_TEST_TMPDIR/build/tests/unit"
+	printf '#!/bin/sh\necho "x.c:1: failed: one == two"\nexit 1\n' > "$BATS_TEST_TMPDIR/build/tests/unit/x_test"
+	chmod +x "$BATS_TEST_TMPDIR/build/tests/unit/x_test"
+	touch "$BATS_TEST_TMPDIR/x_test.c"
+	run_tests "$BATS_TEST_TMPDIR/x_test.c"
+	[ "$status" -eq 1 ]
+	[[ $output == *'not ok 1 unit: x_test'*'# x.c:1: failed: one == two'* ]]
+	[ "${lines[-1]}" = '0 passed, 1 failed' ]
+}
+
+@test "run-tests refuses a test that is not there" {
+	run_tests tests/no-such-test.bats
+	[ "$status" -eq 66 ]
+}
+
+# The program as it is built: other tests are using it.
+make_as_built() {
+	make -s -C "$TOP" BUILD="$BUILD" -o "$BUILD/pophaul" "$@"
+}
+
+@test "make install puts everything below DESTDIR and PREFIX, make uninstall takes it back" {
+	dest=$BATS_TEST_TMPDIR/dest
+	make_as_built install DESTDIR="$dest" PREFIX=/opt/mail
+	(cd "$dest" && find . -type f | LC_ALL=C sort) > "$BATS_TEST_TMPDIR/files"
+	diff -u - "$BATS_TEST_TMPDIR/files" <<-'FILES'
+		./opt/mail/bin/pophaul
+		./opt/mail/lib/systemd/user/pophaul.service
+		./opt/mail/lib/systemd/user/pophaul.timer
+		./opt/mail/share/doc/pophaul/COPYING
+		./opt/mail/share/doc/pophaul/README
+		./opt/mail/share/doc/pophaul/sample.conf
+		./opt/mail/share/man/man1/pophaul.1
+		./opt/mail/share/man/man5/pophaul.conf.5
+	FILES
+	timeout -k 1 10 "$dest/opt/mail/bin/pophaul" --version
+	grep -x 'ExecStart=/opt/mail/bin/pophaul' "$dest/opt/mail/lib/systemd/user/pophaul.service"
+	make_as_built uninstall DESTDIR="$dest" PREFIX=/opt/mail
+	[ -z "$(find "$dest" -type f)" ]
+}
+
+@test "make dist packs what is committed, and nothing that was built" {
+	[ -e "$TOP/.git" ] || skip "not a git checkout"
+	make -s -C "$TOP" dist BUILD="$BATS_TEST_TMPDIR"
+	tar -tzf "$BATS_TEST_TMPDIR"/pophaul-*.tar.gz > "$BATS_TEST_TMPDIR/list"
+	grep -qx 'pophaul-[0-9.]*/Makefile' "$BATS_TEST_TMPDIR/list"
+	grep -qx 'pophaul-[0-9.]*/contrib/install-deps' "$BATS_TEST_TMPDIR/list"
+	run -1 grep -E '/build/|\.o$' "$BATS_TEST_TMPDIR/list"
+}
+
+@test "make compiles again when flags or a header have changed, and only then" {
+	object=$BATS_TEST_TMPDIR/src/base/clock.o
+	build() { make -C "$TOP" BUILD="$BATS_TEST_TMPDIR" WERROR= "$@" "$object"; }
+	run -0 build CFLAGS=-O1
+	[[ $output == *'-c -o '*clock.o* ]]
+	run -0 build CFLAGS=-O1
+	[[ $output != *'-c -o '* ]]
+	run -0 build CFLAGS=-O0
+	[[ $output == *'-c -o '*clock.o* ]]
+	run -0 build CFLAGS=-O0 -W src/base/clock.h
+	[[ $output == *'-c -o '*clock.o* ]]
+	run -0 build CFLAGS=-O0 -W src/base/buf.h
+	[[ $output != *'-c -o '* ]]
+}
+
+@test "make help names every target of the user's" {
+	run -0 make -s -C "$TOP" help
+	for target in all demo check lint install uninstall clean dist; do
+		[[ $output == *"$target"* ]]
+	done
+}
