@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/xalloc.h"
@@ -46,10 +47,16 @@ struct tls {
 
 static gnutls_certificate_credentials_t system_credentials;
 
+/* What GnuTLS calls an error, without its full stop. */
 static int
-tls_error(struct error *err, const char *what, int code)
+library_error(struct error *err, const char *what, int code)
 {
-	return error_set(err, ERROR_TLS, "%s: %s", what, gnutls_strerror(code));
+	const char *reason = gnutls_strerror(code);
+	size_t len = strlen(reason);
+
+	if (len != 0 && reason[len - 1] == '.')
+		len--;
+	return error_set(err, ERROR_TLS, "%s: %.*s", what, (int)len, reason);
 }
 
 int
@@ -68,7 +75,8 @@ tls_prepare(bool needs_system_trust, struct error *err)
 	gnutls_certificate_free_credentials(system_credentials);
 	system_credentials = NULL;
 	if (count < 0)
-		return tls_error(err, "the system's trusted certificates cannot be loaded", count);
+		return library_error(
+			err, "the system's trusted certificates cannot be loaded", count);
 	return error_set(err, ERROR_TLS,
 		"the system has no trusted certificates: install its ca-certificates package or set "
 		"tls-trust-file");
@@ -142,17 +150,18 @@ load_trust_file(struct tls *tls, struct error *err)
 {
 	int count;
 
+	/* GnuTLS does not tell why a file cannot be read. */
+	if (access(tls->trust_file, R_OK) != 0)
+		return error_set_errno(
+			err, ERROR_CONFIG, "tls-trust-file '%s' cannot be read", tls->trust_file);
 	if (gnutls_certificate_allocate_credentials(&tls->own_credentials) != 0)
 		return error_set(err, ERROR_SYSTEM, "GnuTLS is out of memory");
 	count = gnutls_certificate_set_x509_trust_file(
 		tls->own_credentials, tls->trust_file, GNUTLS_X509_FMT_PEM);
 	if (count > 0)
 		return 0;
-	if (count == 0 || count == GNUTLS_E_NO_CERTIFICATE_FOUND)
-		return error_set(err, ERROR_CONFIG,
-			"tls-trust-file '%s' holds no certificate in PEM format", tls->trust_file);
-	return error_set(err, ERROR_CONFIG, "tls-trust-file '%s' cannot be loaded: %s",
-		tls->trust_file, gnutls_strerror(count));
+	return error_set(err, ERROR_CONFIG,
+		"tls-trust-file '%s' holds no certificate in PEM format", tls->trust_file);
 }
 
 static void
@@ -176,10 +185,10 @@ set_up_session(struct tls *tls, struct error *err)
 
 	code = gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
 	if (code != 0)
-		return tls_error(err, "TLS cannot be set up", code);
+		return library_error(err, "TLS cannot be set up", code);
 	code = gnutls_set_default_priority_append(tls->session, PRIORITY, &at, 0);
 	if (code != 0)
-		return tls_error(err, "TLS cannot be set up (see /etc/gnutls/config)", code);
+		return library_error(err, "TLS cannot be set up (see /etc/gnutls/config)", code);
 	code = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
 		tls->own_credentials != NULL ? tls->own_credentials : system_credentials);
 	if (code == 0 && !net_is_address(tls->host))
@@ -188,7 +197,7 @@ set_up_session(struct tls *tls, struct error *err)
 	if (code == 0)
 		code = gnutls_alpn_set_protocols(tls->session, &alpn, 1, 0);
 	if (code != 0)
-		return tls_error(err, "TLS cannot be set up", code);
+		return library_error(err, "TLS cannot be set up", code);
 	gnutls_transport_set_ptr(tls->session, tls);
 	gnutls_transport_set_pull_function(tls->session, pull);
 	gnutls_transport_set_pull_timeout_function(tls->session, pull_timeout);
@@ -252,7 +261,7 @@ check_certificate(struct tls *tls, struct error *err)
 		gnutls_certificate_verify_peers(tls->session, tls->verify, VERIFY_COUNT, &status);
 
 	if (code != 0)
-		return tls_error(err, "the server's certificate cannot be verified", code);
+		return library_error(err, "the server's certificate cannot be verified", code);
 	return status == 0 ? 0 : refuse_certificate(tls, status, err);
 }
 
@@ -288,9 +297,9 @@ alert_error(const struct tls *tls, struct error *err)
 		name != NULL ? name : "alert of an unknown kind");
 }
 
-/* A fatal code of GnuTLS, during the handshake or after it. */
+/* A fatal code of GnuTLS; `where` says when it came, for codes without words of ours. */
 static int
-session_error(const struct tls *tls, int code, struct error *err)
+session_error(const struct tls *tls, const char *where, int code, struct error *err)
 {
 	switch (code) {
 	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
@@ -309,7 +318,7 @@ session_error(const struct tls *tls, int code, struct error *err)
 		return error_set(err, ERROR_TLS,
 			"the server has neither TLS 1.2 nor TLS 1.3; older versions are not safe");
 	default:
-		return tls_error(err, "TLS", code);
+		return library_error(err, where, code);
 	}
 }
 
@@ -321,11 +330,10 @@ handshake_error(const struct tls *tls, int code, struct error *err)
 	if (code == GNUTLS_E_PREMATURE_TERMINATION)
 		return error_set(err, ERROR_NET,
 			"the server closed the connection during the TLS handshake");
-	session_error(tls, code, err);
+	session_error(tls, "TLS handshake", code, err);
 	/* The server's administrator should read in a log why; nobody here waits for that. */
 	(void)gnutls_alert_send_appropriate(tls->session, code);
-	return code == GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR ? -1
-							       : error_prefix(err, "TLS handshake");
+	return -1;
 }
 
 int
@@ -365,7 +373,7 @@ tls_recv(struct tls *tls, char *data, size_t room, size_t *len_out, struct error
 	/* Also tickets, and offers to renegotiate, which are passed over. */
 	if (!gnutls_error_is_fatal((int)got))
 		return 0;
-	return session_error(tls, (int)got, err);
+	return session_error(tls, "TLS", (int)got, err);
 }
 
 int
@@ -386,7 +394,7 @@ tls_send(struct tls *tls, const char *data, size_t len, size_t *len_out, struct 
 		return 1;
 	}
 	if (gnutls_error_is_fatal((int)sent))
-		return session_error(tls, (int)sent, err);
+		return session_error(tls, "TLS", (int)sent, err);
 	tls->unsent = len;
 	return 0;
 }

@@ -149,41 +149,62 @@ add_other_problems(struct buf *text, unsigned status)
 	gnutls_free(words.data);
 }
 
-/* Every problem that `status` names, the ones with a cure in words of ours, joined by "; ". */
+/* The problems that have words of ours, most telling first; without `text`, the words depend on the certificate. */
+static const struct {
+	unsigned flag;
+	const char *text;
+} problems[] = {
+	{GNUTLS_CERT_SIGNER_NOT_FOUND,   NULL                             },
+	{GNUTLS_CERT_UNEXPECTED_OWNER,   NULL                             },
+	{GNUTLS_CERT_EXPIRED,            NULL                             },
+	{GNUTLS_CERT_NOT_ACTIVATED,      NULL                             },
+	{GNUTLS_CERT_REVOKED,            "it has been revoked"            },
+	{GNUTLS_CERT_PURPOSE_MISMATCH,   "it is not made for a TLS server"},
+	{GNUTLS_CERT_INSECURE_ALGORITHM,
+         "it, or its issuer's, has a key or signature too weak to be safe"},
+};
+
+/* The certificate of the server and the topmost of the chain that it showed. */
+struct shown {
+	gnutls_x509_crt_t own;
+	gnutls_x509_crt_t top;
+};
+
+static void
+add_problem(struct buf *text, const struct tlscert_expected *expected, unsigned flag,
+	const struct shown *shown)
+{
+	if (flag == GNUTLS_CERT_SIGNER_NOT_FOUND)
+		add_unknown_issuer(text, expected, shown->top);
+	else if (flag == GNUTLS_CERT_UNEXPECTED_OWNER)
+		add_wrong_name(text, expected, shown->own);
+	else if (flag == GNUTLS_CERT_EXPIRED)
+		add_expired(text, shown->own);
+	else
+		add_not_yet_valid(text, shown->own);
+}
+
+/* Every problem that `status` names, joined by "; ". */
 static void
 describe_problems(struct buf *text, const struct tlscert_expected *expected, unsigned status,
-	gnutls_x509_crt_t certificate, gnutls_x509_crt_t top)
+	const struct shown *shown)
 {
-	static const unsigned ours[] = {
-		GNUTLS_CERT_SIGNER_NOT_FOUND,
-		GNUTLS_CERT_UNEXPECTED_OWNER,
-		GNUTLS_CERT_EXPIRED,
-		GNUTLS_CERT_NOT_ACTIVATED,
-		GNUTLS_CERT_PURPOSE_MISMATCH,
-	};
-
-	for (size_t i = 0; i < sizeof ours / sizeof *ours; i++) {
-		if ((status & ours[i]) == 0)
+	for (size_t i = 0; i < sizeof problems / sizeof *problems; i++) {
+		if ((status & problems[i].flag) == 0)
 			continue;
-		status &= ~ours[i];
+		status &= ~problems[i].flag;
 		if (text->len != 0)
 			buf_append_string(text, "; ");
-		if (ours[i] == GNUTLS_CERT_SIGNER_NOT_FOUND)
-			add_unknown_issuer(text, expected, top);
-		else if (ours[i] == GNUTLS_CERT_UNEXPECTED_OWNER)
-			add_wrong_name(text, expected, certificate);
-		else if (ours[i] == GNUTLS_CERT_EXPIRED)
-			add_expired(text, certificate);
-		else if (ours[i] == GNUTLS_CERT_NOT_ACTIVATED)
-			add_not_yet_valid(text, certificate);
+		if (problems[i].text != NULL)
+			buf_append_string(text, problems[i].text);
 		else
-			buf_append_string(text, "it is not made for a TLS server");
+			add_problem(text, expected, problems[i].flag, shown);
 	}
 	status &= ~(unsigned)GNUTLS_CERT_INVALID;
 	if (status != 0) {
 		if (text->len != 0)
 			buf_append_string(text, "; ");
-		add_other_problems(text, status | GNUTLS_CERT_INVALID);
+		add_other_problems(text, status);
 	}
 }
 
@@ -193,24 +214,24 @@ tlscert_refuse(gnutls_session_t session, const struct tlscert_expected *expected
 {
 	unsigned count = 0;
 	const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
-	gnutls_x509_crt_t certificate = NULL, top = NULL;
+	struct shown shown = {0};
 	struct buf text = {0};
 
 	if (chain != NULL && count != 0) {
-		certificate = import_certificate(&chain[0]);
-		top = import_certificate(&chain[count - 1]);
+		shown.own = import_certificate(&chain[0]);
+		shown.top = import_certificate(&chain[count - 1]);
 	}
-	if (certificate != NULL && top != NULL)
-		describe_problems(&text, expected, status, certificate, top);
+	if (shown.own != NULL && shown.top != NULL)
+		describe_problems(&text, expected, status, &shown);
 	else
 		add_other_problems(&text, status);
 	error_set(err, ERROR_TLS, "the server's certificate is refused: %.*s", (int)text.len,
 		buf_data(&text));
 
 	buf_release(&text);
-	if (certificate != NULL)
-		gnutls_x509_crt_deinit(certificate);
-	if (top != NULL)
-		gnutls_x509_crt_deinit(top);
+	if (shown.own != NULL)
+		gnutls_x509_crt_deinit(shown.own);
+	if (shown.top != NULL)
+		gnutls_x509_crt_deinit(shown.top);
 	return -1;
 }
