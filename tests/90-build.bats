@@ -295,6 +295,56 @@ run_tests() {
 	[ "$status" -eq 66 ]
 }
 
+# ci CHECK-LINES CHECK-STATUS LINT-LINES LINT-STATUS: .ci/run with a make that answers so.
+ci() {
+	mkdir -p "$BATS_TEST_TMPDIR/ci/.ci" "$BATS_TEST_TMPDIR/bin"
+	cp "$TOP/.ci/run" "$BATS_TEST_TMPDIR/ci/.ci/run"
+	cat > "$BATS_TEST_TMPDIR/bin/make" <<-SH
+		#!/bin/sh
+		[ "\$2" = WERROR=1 ] || exit 99
+		case \$1 in
+		check) printf '$1'; exit $2 ;;
+		lint) printf '$3'; exit $4 ;;
+		esac
+		exit 99
+	SH
+	chmod +x "$BATS_TEST_TMPDIR/bin/make"
+	run env PATH="$BATS_TEST_TMPDIR/bin:$PATH" "$BATS_TEST_TMPDIR/ci/.ci/run"
+}
+
+@test "CI's last line counts lint and tests" {
+	ci 'ok 1 x\n# 1 files\n30 passed, 0 failed, 2 skipped\n' 0 'ok tidy\nlint: 12 passed, 0 failed\n' 0
+	[ "$status" -eq 0 ]
+	[ "${lines[-1]}" = '42 passed, 0 failed, 2 skipped' ]
+}
+
+@test "CI fails when lint fails" {
+	ci '30 passed, 0 failed\n' 0 'lint: 11 passed, 1 failed\n' 2
+	[ "$status" -eq 1 ]
+	[ "${lines[-1]}" = '41 passed, 1 failed' ]
+}
+
+@test "CI fails when a test fails" {
+	ci '29 passed, 1 failed\n' 2 'lint: 12 passed, 0 failed\n' 0
+	[ "$status" -eq 1 ]
+	[ "${lines[-1]}" = '41 passed, 1 failed' ]
+}
+
+@test "CI fails when the build fails" {
+	ci 'error\n' 2 'lint: 12 passed, 0 failed\n' 0
+	[ "$status" -eq 1 ]
+	[ "${lines[-1]}" = '12 passed, 1 failed' ]
+}
+
+@test "the demo fetches each sample message once into each destination" {
+	mkdir -p "$BATS_TEST_TMPDIR/build/tests/fakepop"
+	ln -s "$BUILD/pophaul" "$BATS_TEST_TMPDIR/build/pophaul"
+	ln -s "$BUILD/tests/fakepop/fakepop" "$BATS_TEST_TMPDIR/build/tests/fakepop/fakepop"
+	BUILD=$BATS_TEST_TMPDIR/build run -0 timeout -k 1 60 "$TOP/contrib/demo" 3>&-
+	[[ $output == *'first run:'*'second run:'*'still '*' messages in each'* ]]
+	[[ $output == *"$BATS_TEST_TMPDIR/build/demo/pophaul.conf"* ]]
+}
+
 # The program as it is built: other tests are using it.
 make_as_built() {
 	make -s -C "$TOP" BUILD="$BUILD" -o "$BUILD/pophaul" "$@"
