@@ -315,17 +315,17 @@ False b'3 -1' b'2 an \"odd\" ~'
 	assert_output_has '(0, 0)'
 	stop_servers
 	[ "$(id -u)" -eq 0 ] || skip 'this is an ordinary user'
-	run as_nobody
+	work=$(mktemp -d /tmp/pophaul-nobody.XXXXXX)
+	SERVER_DIRS+=("$work")
+	run as_nobody "$work"
 	assert_status 0
 	assert_output_has 'jane has 0'
 }
 
-# start_dovecot again, in a shell of the user nobody.
+# as_nobody FOLDER: start_dovecot again, in a shell of the user nobody whose home is FOLDER.
 as_nobody() {
-	local work
+	local work=$1
 
-	work=$(mktemp -d /tmp/pophaul-nobody.XXXXXX)
-	SERVER_DIRS+=("$work")
 	cp -r "$CERT_DIR" "$work/certs"
 	cp "$TESTS/helper.bash" "$work"
 	chown -R nobody "$work"

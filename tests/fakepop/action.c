@@ -69,6 +69,9 @@ compile(struct pattern *pattern, struct words *words)
 		end++;
 	}
 	source = copy_text(start, (size_t)(end - start));
+	/* "\/" is a slash; to a regular expression it would be nothing defined. */
+	for (char *slash; (slash = strstr(source, "\\/")) != NULL;)
+		memmove(slash, slash + 1, strlen(slash));
 	status = regcomp(&pattern->regex, source, REG_EXTENDED | REG_NOSUB);
 	if (status != 0) {
 		regerror(status, &pattern->regex, reason, sizeof reason);

@@ -83,16 +83,18 @@ ask(struct io *io, const char *challenge, char **answer_out, size_t *len_out)
 static enum auth_result
 run_plain(struct io *io, const struct script *script, const char *initial)
 {
-	enum auth_result result = AUTH_OK;
+	enum auth_result result;
 	const char *user, *password;
-	char *message;
-	size_t len;
+	char *message = NULL;
+	size_t len = 0;
 
-	if (initial == NULL)
+	if (initial == NULL) {
 		result = ask(io, "", &message, &len);
-	else if ((message = decode(initial, &len)) == NULL)
-		result = AUTH_BROKEN;
-	if (result != AUTH_OK)
+	} else {
+		message = decode(initial, &len);
+		result = message != NULL ? AUTH_OK : AUTH_BROKEN;
+	}
+	if (result != AUTH_OK || message == NULL)
 		return result;
 	user = memchr(message, '\0', len);
 	password = user != NULL ? memchr(user + 1, '\0', len - (size_t)(user + 1 - message)) : NULL;
