@@ -24,7 +24,7 @@ default_setup() {
 	unset SSLKEYLOGFILE NETRC MAILDIR CREDENTIALS_DIRECTORY NOTIFY_SOCKET
 	CONF=$XDG_CONFIG_HOME/pophaul/pophaul.conf
 	STATE=$BATS_TEST_TMPDIR/state
-	SERVER_PIDS=() SERVER_DIRS=() FAKEPOP_COUNT=0
+	SERVER_PIDS=() SERVER_DIRS=() FAKEPOP_COUNT=0 PUT_COUNT=0
 	mkdir -p "${CONF%/*}" "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR"
 	chmod 700 "$HOME" "$XDG_RUNTIME_DIR"
 	cd "$HOME" || return 1
@@ -362,15 +362,19 @@ add_dovecot_user() {
 
 # put_messages FOLDER USER: the folder's files, by name, into the Dovecot user's maildrop, behind what is there.
 put_messages() {
-	local file new=$DOVECOT_DIR/mail/$2/Maildir/new name
-
-	for file in "$1"/*; do
-		[ -f "$file" ] || continue
-		printf -v name '%d.M%06dP%d.test' 1700000000 "$((++PUT_COUNT))" $$
-		cp -- "$file" "$new/$name"
-		chown "$DOVECOT_OWNER" "$new/$name"
-		chmod 600 "$new/$name"
-	done
+	PUT_COUNT=$(python3 - "$1" "$DOVECOT_DIR/mail/$2/Maildir/new" "$PUT_COUNT" <<-'EOF'
+		import os, shutil, sys
+		folder, new, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+		owner = os.stat(new)
+		for name in sorted(os.listdir(folder)):
+		    count += 1
+		    path = os.path.join(new, "1700000000.M%07dP%d.test" % (count, os.getppid()))
+		    shutil.copyfile(os.path.join(folder, name), path)
+		    os.chmod(path, 0o600)
+		    os.chown(path, owner.st_uid, owner.st_gid)
+		print(count)
+	EOF
+	)
 }
 
 # ---- accounts and what arrived ----
