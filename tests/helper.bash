@@ -367,11 +367,15 @@ put_messages() {
 		folder, new, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
 		owner = os.stat(new)
 		for name in sorted(os.listdir(folder)):
+		    if name.startswith(".") or name == "README":
+		        continue
 		    count += 1
-		    path = os.path.join(new, "1700000000.M%07dP%d.test" % (count, os.getppid()))
+		    unique = "1700000000.M%07dP%d.test" % (count, os.getppid())
+		    path = os.path.join(os.path.dirname(new), "tmp", unique)
 		    shutil.copyfile(os.path.join(folder, name), path)
 		    os.chmod(path, 0o600)
 		    os.chown(path, owner.st_uid, owner.st_gid)
+		    os.rename(path, os.path.join(new, unique))
 		print(count)
 	EOF
 	)
@@ -425,6 +429,8 @@ folder_digests() {
 		import hashlib, os, sys
 		digests = []
 		for name in os.listdir(sys.argv[1]):
+		    if name.startswith(".") or name == "README":
+		        continue
 		    with open(os.path.join(sys.argv[1], name), "rb") as file:
 		        text = file.read().replace(b"\r\n", b"\n")
 		    if text and not text.endswith(b"\n"):
