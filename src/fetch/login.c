@@ -1,0 +1,230 @@
+#include "fetch/login.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/quote.h"
+#include "fetch/pop3.h"
+#include "fetch/sasl.h"
+
+/* As many as the automatic orders have, and more than an account can sensibly name. */
+#define CANDIDATES_MAX 16
+
+/* POP3's own ways to log in; they stand among the mechanisms under these names. */
+#define NAME_USER_PASS "USER"
+#define NAME_APOP      "APOP"
+
+/*
+ * Under TLS a password is as safe in PLAIN as in CRAM-MD5, and the server need not store
+ * it in clear.
+ */
+static const char *const order_secure[] = {"SCRAM-SHA-512", "SCRAM-SHA-384", "SCRAM-SHA-256",
+	"SCRAM-SHA-224", "SCRAM-SHA-1", "PLAIN", "LOGIN", "CRAM-MD5", NAME_USER_PASS, NULL};
+
+static const char *const order_clear[] = {"SCRAM-SHA-512", "SCRAM-SHA-384", "SCRAM-SHA-256",
+	"SCRAM-SHA-224", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN", NAME_USER_PASS, NULL};
+
+/* One candidate's attempt. */
+enum attempt {
+	ATTEMPT_OK,
+	ATTEMPT_NEXT, /* nothing of the password was sent; `err` says why it did not work */
+	ATTEMPT_STOP  /* `err` is the login's result */
+};
+
+/*
+ * CR and LF would end the command and begin another one of the user's making (or of his
+ * address book's).
+ */
+static bool
+is_sendable(const char *data, size_t len)
+{
+	return len == 0 ||
+		(memchr(data, '\r', len) == NULL && memchr(data, '\n', len) == NULL &&
+			memchr(data, '\0', len) == NULL);
+}
+
+static bool
+is_ascii(const char *data, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if ((unsigned char)data[i] > 0x7e)
+			return false;
+	}
+	return true;
+}
+
+static int
+check_credentials(const struct login *login, struct error *err)
+{
+	if (login->account->user == NULL || login->account->user[0] == '\0')
+		return error_set(err, ERROR_CONFIG, "no user name is configured");
+	if (!is_sendable(login->account->user, strlen(login->account->user)))
+		return error_set(err, ERROR_CONFIG, "the user name holds a line break");
+	if (!is_sendable(login->password->data, login->password->len))
+		return error_set(
+			err, ERROR_CONFIG, "the password holds a line break or a NUL octet");
+	return 0;
+}
+
+/* Whether the automatic order may use it with this server. */
+static bool
+is_offered(const struct pop3_capabilities *caps, const char *name)
+{
+	if (strcmp(name, NAME_USER_PASS) == 0)
+		return caps->user || !caps->known || !caps->sasl;
+	return pop3_capabilities_has_mechanism(caps, name) && mech_is_available(name);
+}
+
+/* The candidates in their order, borrowed names; their count. */
+static size_t
+list_candidates(const struct login *login, bool in_clear, const char *out[static CANDIDATES_MAX])
+{
+	const char *const *order = in_clear ? order_clear : order_secure;
+	char *const *named = login->account->auth;
+	size_t count = 0;
+
+	if (named != NULL) {
+		for (size_t i = 0; named[i] != NULL && count < CANDIDATES_MAX; i++)
+			out[count++] = named[i];
+		return count;
+	}
+	for (size_t i = 0; order[i] != NULL; i++) {
+		if (is_offered(login->caps, order[i]))
+			out[count++] = order[i];
+	}
+	return count;
+}
+
+static enum attempt
+refused(const struct login *login, const char *name, const struct pop3_reply *reply,
+	struct error *err)
+{
+	char what[LOGIN_NAME_MAX + 32];
+
+	snprintf(what, sizeof(what), "the login with %s", name);
+	pop3_refused(
+		err, pop3_login_refusal_class(reply, login->caps->auth_resp_code), what, reply);
+	return ATTEMPT_STOP;
+}
+
+static enum attempt
+try_user_pass(struct conn *conn, const struct login *login, struct error *err)
+{
+	const char *user = login->account->user;
+	const struct secret *password = login->password;
+	struct pop3_reply reply;
+
+	if (!login->caps->utf8_user &&
+		!(is_ascii(user, strlen(user)) && is_ascii(password->data, password->len))) {
+		error_set(err, ERROR_AUTH,
+			"user or password is not ASCII, and the server does not list UTF8 USER");
+		return ATTEMPT_NEXT;
+	}
+	if (!secret_is_set(password)) {
+		error_set(err, ERROR_AUTH, "USER/PASS needs a password, and there is none");
+		return ATTEMPT_NEXT;
+	}
+	if (pop3_user_pass(conn, user, password, &reply, err) != 0)
+		return ATTEMPT_STOP;
+	return reply.ok ? ATTEMPT_OK : refused(login, "USER/PASS", &reply, err);
+}
+
+static enum attempt
+try_apop(struct conn *conn, const struct login *login, struct error *err)
+{
+	struct pop3_reply reply;
+
+	if (login->timestamp[0] == '\0') {
+		error_set(err, ERROR_AUTH, "APOP: the greeting has no timestamp");
+		return ATTEMPT_NEXT;
+	}
+	if (!secret_is_set(login->password)) {
+		error_set(err, ERROR_AUTH, "APOP needs a password, and there is none");
+		return ATTEMPT_NEXT;
+	}
+	if (pop3_apop(conn, login->account->user, login->password, login->timestamp, &reply, err) !=
+		0)
+		return ATTEMPT_STOP;
+	return reply.ok ? ATTEMPT_OK : refused(login, NAME_APOP, &reply, err);
+}
+
+static enum attempt
+try_mechanism(struct conn *conn, const struct login *login, const char *name, struct error *err)
+{
+	const struct mech_settings settings = {
+		.mechanism = name,
+		.host = login->account->host,
+		.user = login->account->user,
+		.password = login->password,
+		.key_bits = conn_key_bits(conn),
+		.local_name = conn_local_name(conn),
+		.remote_name = conn_remote_name(conn),
+	};
+	/*
+	 * A mechanism that is forced and not listed gets no initial response (RFC 5034
+	 * section 4).
+	 */
+	bool may_start = pop3_capabilities_has_mechanism(login->caps, name);
+	enum pop3_auth_end end;
+	struct pop3_reply reply;
+
+	if (pop3_auth(conn, &settings, may_start, &end, &reply, err) != 0)
+		return end == POP3_AUTH_CANNOT ? ATTEMPT_NEXT : ATTEMPT_STOP;
+	if (end == POP3_AUTH_OK)
+		return ATTEMPT_OK;
+	refused(login, name, &reply, err);
+	return end == POP3_AUTH_UNSUPPORTED ? ATTEMPT_NEXT : ATTEMPT_STOP;
+}
+
+static enum attempt
+try_candidate(struct conn *conn, const struct login *login, const char *name, struct error *err)
+{
+	if (strcmp(name, NAME_USER_PASS) == 0)
+		return try_user_pass(conn, login, err);
+	if (strcmp(name, NAME_APOP) == 0)
+		return try_apop(conn, login, err);
+	return try_mechanism(conn, login, name, err);
+}
+
+static int
+no_candidate(const struct login *login, struct error *err)
+{
+	char quoted[QUOTE_SIZE];
+
+	return error_set(err, ERROR_AUTH, "no way to log in that both sides know (it lists \"%s\")",
+		quote_bytes(quoted, login->caps->mechanisms, strlen(login->caps->mechanisms)));
+}
+
+int
+login_run(struct conn *conn, const struct login *login, char used_out[static LOGIN_NAME_MAX],
+	struct error *err)
+{
+	const char *candidates[CANDIDATES_MAX];
+	size_t count;
+	struct error failure;
+
+	used_out[0] = '\0';
+	if (check_credentials(login, err) != 0)
+		return -1;
+	count = list_candidates(login, !conn_is_secure(conn), candidates);
+	if (count == 0)
+		return no_candidate(login, err);
+	for (size_t i = 0; i < count; i++) {
+		snprintf(used_out, LOGIN_NAME_MAX, "%s", candidates[i]);
+		switch (try_candidate(conn, login, candidates[i], &failure)) {
+		case ATTEMPT_OK:
+			return 0;
+		case ATTEMPT_NEXT:
+			break;
+		case ATTEMPT_STOP:
+			*err = failure;
+			return -1;
+		}
+	}
+	/*
+	 * The last one's reason stands for all: the weakest candidate is the likeliest to
+	 * be understood.
+	 */
+	*err = failure;
+	return -1;
+}
