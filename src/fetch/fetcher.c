@@ -1,0 +1,423 @@
+#include "fetch/fetcher.h"
+
+#include <poll.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "fetch/conn.h"
+#include "fetch/listing.h"
+#include "fetch/pop3.h"
+#include "fetch/sandbox.h"
+#include "fetch/sasl.h"
+#include "fetch/session.h"
+#include "fetch/tls.h"
+#include "fetch/transfer.h"
+
+/* Rows queued before the link is flushed: a listing of millions must not be held twice. */
+#define ROWS_PENDING_MAX (256 * 1024)
+
+#define SECONDS_A_DAY 86400
+
+struct fetcher {
+	const struct account *account;
+	struct secret *password;
+	struct link *link;
+	struct session session;
+	struct listing listing;
+	struct transfer *transfer;
+	bool doors_are_closed;
+	bool has_restarted;
+	bool breaks_on_pipelining;
+};
+
+int
+fetcher_prepare(bool needs_system_trust, struct error *err)
+{
+	if (tls_prepare(needs_system_trust, err) != 0)
+		return -1;
+	return mech_prepare(err);
+}
+
+/*
+ * No other connection and no other login will be needed: from here on there is nothing to
+ * steal and nowhere to go.
+ */
+static void
+close_doors(struct fetcher *fetcher)
+{
+	struct sandbox_report report;
+
+	if (fetcher->doors_are_closed)
+		return;
+	secret_release(fetcher->password);
+	report = sandbox_close_all();
+	if (!report.has_seccomp)
+		log_verbose("no seccomp: the process keeps its system calls");
+	fetcher->doors_are_closed = true;
+}
+
+static void
+log_login(const struct fetcher *fetcher)
+{
+	const struct session *session = &fetcher->session;
+
+	if (session->without_capa)
+		log_verbose("the server breaks off at CAPA: connected again without it");
+	if (session->utf8_refused)
+		log_verbose("the server lists UTF8 and refuses it");
+	log_verbose("logged in as '%s' with %s, %s", fetcher->account->user, session->mechanism,
+		conn_is_secure(session->conn) ? "over TLS" : "in clear");
+}
+
+static int
+log_in(struct fetcher *fetcher, struct error *err)
+{
+	if (session_open(&fetcher->session, err) != 0)
+		return -1;
+	log_login(fetcher);
+	/*
+	 * While pipelining may still break the connection, the password is needed for
+	 * another one.
+	 */
+	if (fetcher->session.in_lock_step)
+		close_doors(fetcher);
+	return 0;
+}
+
+/* The same again in lock step, for a server that hangs up on several commands at once. */
+static int
+log_in_again(struct fetcher *fetcher, struct listing *listing, struct error *err)
+{
+	struct error why = *err;
+
+	log_verbose("%s: trying again in lock step", why.text);
+	session_close(&fetcher->session);
+	fetcher->has_restarted = true;
+	fetcher->session.in_lock_step = true;
+	if (log_in(fetcher, err) != 0 || session_list(&fetcher->session, listing, err) != 0) {
+		/* A network that is down says nothing about pipelining. */
+		fetcher->breaks_on_pipelining =
+			err->class != ERROR_NET && err->class != ERROR_TIMEOUT;
+		return -1;
+	}
+	fetcher->breaks_on_pipelining = true;
+	return 0;
+}
+
+static int
+list(struct fetcher *fetcher, struct error *err)
+{
+	if (session_list(&fetcher->session, &fetcher->listing, err) == 0)
+		return 0;
+	if (!fetcher->session.flight_broke)
+		return -1;
+	listing_release(&fetcher->listing);
+	return log_in_again(fetcher, &fetcher->listing, err);
+}
+
+/*
+ * RFC 2449 section 6.7: a client that leaves mail must say so when the server will not
+ * keep it.
+ */
+static void
+warn_of_expiry(const struct fetcher *fetcher)
+{
+	const struct account_keep *keep = &fetcher->account->keep;
+	int64_t days = fetcher->session.caps.expire_days;
+
+	if (days < 0 || keep->kind == ACCOUNT_KEEP_NEVER)
+		return;
+	if (keep->kind == ACCOUNT_KEEP_AGE && keep->seconds <= days * SECONDS_A_DAY)
+		return;
+	if (days == 0)
+		log_warn("the server does not let mail stay after it was fetched, whatever 'keep' "
+			 "says");
+	else
+		log_warn("the server deletes mail after %lld days, which is sooner than 'keep' "
+			 "says",
+			(long long)days);
+}
+
+static void
+log_listing(const struct fetcher *fetcher)
+{
+	const struct listing *listing = &fetcher->listing;
+
+	log_verbose("%zu messages%s, %s", listing->count,
+		listing->has_uidl ? "" : ", a server without UIDL",
+		session_is_pipelining(&fetcher->session) ? "pipelining" : "in lock step");
+	if (listing->unmatched != 0)
+		log_verbose("%zu messages are in LIST and not in UIDL: left alone this time",
+			listing->unmatched);
+}
+
+/* What the deliverer decides by: facts about the server, then the whole listing. */
+static int
+tell_listing(struct fetcher *fetcher, struct error *err)
+{
+	const struct listing *listing = &fetcher->listing;
+	const struct link_server server = {
+		.has_uidl = listing->has_uidl,
+		.expire_now = fetcher->session.caps.expire_days == 0,
+		.expire_days = fetcher->session.caps.expire_days,
+		.login_delay = fetcher->session.caps.login_delay,
+	};
+
+	link_put_server(fetcher->link, &server);
+	for (size_t i = 0; i < listing->count; i++) {
+		const struct listing_row *from = &listing->rows[i];
+		const struct link_row row = {
+			.number = from->number,
+			.octets = from->octets,
+			.uidl = listing_uidl(listing, from),
+			.uidl_len = from->uidl_len,
+		};
+
+		link_put_row(fetcher->link, &row);
+		if (link_pending(fetcher->link) > ROWS_PENDING_MAX &&
+			link_flush_all(fetcher->link, CLOCK_NEVER, err) != 0)
+			return -1;
+	}
+	link_put_value(fetcher->link, LINK_LISTED, listing->count);
+	return link_flush(fetcher->link, err);
+}
+
+static void
+begin_transfer(struct fetcher *fetcher)
+{
+	const struct session *session = &fetcher->session;
+	const struct transfer_settings settings = {
+		.conn = session->conn,
+		.link = fetcher->link,
+		.listing = &fetcher->listing,
+		.is_pipelining = session_is_pipelining(session),
+		.has_top = session->caps.top || !session->caps.known,
+		.timeout_ms = fetcher->account->timeout_ms,
+	};
+
+	/* From now on the transfer itself listens to the deliverer. */
+	conn_watch(session->conn, -1);
+	fetcher->transfer = transfer_new(&settings);
+}
+
+/*
+ * The server hung up on the first batch of commands. The plan goes on over
+ * another connection only when its numbers still mean the same messages, which
+ * ids alone can tell.
+ */
+static int
+restart_transfer(struct fetcher *fetcher, struct error *err)
+{
+	struct listing now = {0};
+	struct error why = *err;
+	int result;
+
+	result = log_in_again(fetcher, &now, err);
+	if (result == 0 &&
+		!(fetcher->listing.has_uidl && now.has_uidl &&
+			listing_is_continued(&fetcher->listing, &now))) {
+		*err = why;
+		result = -1;
+	}
+	if (result == 0) {
+		conn_watch(fetcher->session.conn, -1);
+		transfer_restart(fetcher->transfer, fetcher->session.conn);
+	}
+	listing_release(&now);
+	return result;
+}
+
+static int
+run_phase(struct fetcher *fetcher, enum transfer_phase phase, struct error *err)
+{
+	int more;
+
+	for (;;) {
+		more = transfer_step(fetcher->transfer, phase, err);
+		if (more == 0)
+			return 0;
+		if (more < 0 &&
+			(fetcher->has_restarted || fetcher->doors_are_closed ||
+				!transfer_broke_on_batch(fetcher->transfer) ||
+				restart_transfer(fetcher, err) != 0))
+			return -1;
+		if (more > 0 && transfer_is_answered(fetcher->transfer))
+			close_doors(fetcher);
+	}
+}
+
+static int
+fetch(struct fetcher *fetcher, struct error *err)
+{
+	begin_transfer(fetcher);
+	if (!session_is_pipelining(&fetcher->session))
+		close_doors(fetcher);
+	if (run_phase(fetcher, TRANSFER_PLAN, err) == 0 &&
+		run_phase(fetcher, TRANSFER_HEADS, err) == 0 &&
+		run_phase(fetcher, TRANSFER_BODIES, err) == 0)
+		return 0;
+	transfer_abandon(fetcher->transfer);
+	return -1;
+}
+
+/*
+ * QUIT makes a server forget what it has sent (EXPIRE 0, RFC 2449 section 6.7; Gmail hides
+ * it), so a message that was sent and not kept would be lost. A dropped connection deletes
+ * nothing.
+ */
+static bool
+must_not_quit(const struct fetcher *fetcher)
+{
+	struct transfer_totals totals = transfer_totals(fetcher->transfer);
+
+	if (totals.unkept == 0)
+		return false;
+	return fetcher->session.caps.expire_days == 0 || !fetcher->account->quit_after_failure;
+}
+
+/* Goodbye without waiting for it: nothing depends on the answer. */
+static void
+say_quit(struct fetcher *fetcher)
+{
+	struct error err;
+
+	pop3_queue_quit(fetcher->session.conn);
+	if (conn_flush(fetcher->session.conn, &err) != 0)
+		log_verbose("at QUIT: %s", err.text);
+}
+
+static int
+confirm_deletions(struct fetcher *fetcher, struct error *err)
+{
+	struct pop3_reply reply;
+
+	if (pop3_quit(fetcher->session.conn, &reply, err) != 0)
+		return error_prefix(err, "deletions are not confirmed");
+	if (!reply.ok)
+		return pop3_refused(err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP),
+			"QUIT, so some messages may not be deleted", &reply);
+	link_put(fetcher->link, LINK_GONE);
+	return 0;
+}
+
+static int
+leave(struct fetcher *fetcher, struct error *err)
+{
+	struct transfer_totals totals = transfer_totals(fetcher->transfer);
+
+	if (must_not_quit(fetcher)) {
+		log_warn("%zu fetched messages are not kept: leaving without QUIT, so that the "
+			 "server deletes nothing; %zu deletions wait for the next session",
+			totals.unkept, totals.deletions);
+		return 0;
+	}
+	if (run_phase(fetcher, TRANSFER_DELETIONS, err) != 0) {
+		transfer_abandon(fetcher->transfer);
+		return -1;
+	}
+	totals = transfer_totals(fetcher->transfer);
+	if (totals.deleted != 0)
+		return confirm_deletions(fetcher, err);
+	say_quit(fetcher);
+	return 0;
+}
+
+/*
+ * The whole session; `err` is its result. What was fetched and settled counts whatever
+ * comes after it.
+ */
+static int
+run_session(struct fetcher *fetcher, struct error *err)
+{
+	struct error why;
+
+	if (log_in(fetcher, err) != 0 || list(fetcher, err) != 0)
+		return -1;
+	fetcher->session.is_listed = true;
+	log_listing(fetcher);
+	warn_of_expiry(fetcher);
+	if (tell_listing(fetcher, err) != 0)
+		return -1;
+	if (fetch(fetcher, err) != 0)
+		return -1;
+	if (leave(fetcher, err) != 0)
+		return -1;
+	if (transfer_gave_up(fetcher->transfer, &why)) {
+		*err = why;
+		return -1;
+	}
+	if (transfer_is_stopped(fetcher->transfer))
+		return error_set(err, ERROR_INTERRUPTED, "asked to stop");
+	return 0;
+}
+
+/*
+ * Write what is queued, to the last octet. The deliverer may be writing too; its last
+ * words are taken in and dropped, or both could wait for each other.
+ */
+static int
+flush_link(struct link *link, struct error *err)
+{
+	struct pollfd watch = {.fd = link_fd(link)};
+	struct link_frame frame;
+
+	for (;;) {
+		if (link_flush(link, err) != 0)
+			return -1;
+		if (link_pending(link) == 0)
+			return 0;
+		watch.events = POLLIN | POLLOUT;
+		if (poll(&watch, 1, -1) < 0)
+			continue;
+		if ((watch.revents & POLLIN) == 0)
+			continue;
+		if (link_fill(link, err) < 0)
+			return -1;
+		while (link_next(link, &frame, err) > 0)
+			;
+	}
+}
+
+/*
+ * The last frame. Nobody is left to be told when even that fails but who waits for this
+ * process.
+ */
+static int
+hand_over(struct fetcher *fetcher, int result, const struct error *err)
+{
+	const struct link_result frame = {
+		.ok = result == 0,
+		.class = result == 0 ? ERROR_BUG : err->class,
+		.no_pipelining = fetcher->breaks_on_pipelining,
+	};
+	struct error failure;
+
+	link_put_result(fetcher->link, &frame, result == 0 ? "" : err->text);
+	if (flush_link(fetcher->link, &failure) == 0)
+		return 0;
+	log_verbose("the result was not taken: %s", failure.text);
+	return error_exit_status(failure.class);
+}
+
+int
+fetcher_run(
+	const struct account *account, struct secret *password, struct link *link, bool lock_step)
+{
+	struct fetcher fetcher = {.account = account, .password = password, .link = link};
+	struct sandbox_report report;
+	struct error err;
+	int result, status;
+
+	report = sandbox_close_files();
+	log_verbose("sandbox: Landlock %s, seccomp %s",
+		report.has_landlock ? "in force" : "not available",
+		report.has_seccomp ? "in force" : "not available");
+	session_init(&fetcher.session, account, password, link, lock_step);
+	result = run_session(&fetcher, &err);
+	secret_release(password);
+	session_close(&fetcher.session);
+	status = hand_over(&fetcher, result, &err);
+	transfer_free(fetcher.transfer);
+	listing_release(&fetcher.listing);
+	return status;
+}

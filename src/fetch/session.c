@@ -1,0 +1,278 @@
+#include "fetch/session.h"
+
+#include <string.h>
+
+#include "fetch/pop3.h"
+
+void
+session_init(struct session *session, const struct account *account, const struct secret *password,
+	struct link *link, bool lock_step)
+{
+	memset(session, 0, sizeof(*session));
+	session->account = account;
+	session->password = password;
+	session->link = link;
+	session->in_lock_step = account->pipelining == ACCOUNT_PIPELINING_OFF ||
+		(account->pipelining == ACCOUNT_PIPELINING_AUTO && lock_step);
+	pop3_capabilities_init(&session->caps);
+}
+
+bool
+session_is_pipelining(const struct session *session)
+{
+	if (session->in_lock_step)
+		return false;
+	return session->account->pipelining == ACCOUNT_PIPELINING_ON || session->caps.pipelining;
+}
+
+void
+session_close(struct session *session)
+{
+	conn_close(session->conn);
+	session->conn = NULL;
+}
+
+static int
+tell_phase(struct session *session, enum link_phase phase, struct error *err)
+{
+	if (session->is_listed)
+		return 0;
+	link_put_value(session->link, LINK_PHASE, phase);
+	return link_flush(session->link, err);
+}
+
+static int
+connect_to_server(struct session *session, struct error *err)
+{
+	int watch_fd = session->is_listed ? -1 : link_fd(session->link);
+
+	session->conn = conn_open(session->account, watch_fd, err);
+	if (session->conn == NULL)
+		return -1;
+	if (tell_phase(session, LINK_PHASE_CONNECTED, err) != 0)
+		return -1;
+	if (conn_is_secure(session->conn))
+		return tell_phase(session, LINK_PHASE_SECURED, err);
+	return 0;
+}
+
+/*
+ * A refusal without a code is most often a server that is full or locked: later is the
+ * better guess.
+ */
+static int
+greet(struct session *session, struct error *err)
+{
+	struct pop3_reply reply;
+
+	if (pop3_read_greeting(session->conn, &reply, err) != 0)
+		return -1;
+	if (!reply.ok)
+		return pop3_refused(err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP),
+			"the connection", &reply);
+	if (!pop3_parse_timestamp(reply.text, reply.text_len, session->timestamp))
+		session->timestamp[0] = '\0';
+	return 0;
+}
+
+static bool
+is_broken_connection(const struct error *err)
+{
+	return err->class == ERROR_NET || err->class == ERROR_TIMEOUT ||
+		err->class == ERROR_PROTOCOL;
+}
+
+/* CAPA before the login: the list so far is forgotten (RFC 2595 section 4). */
+static int
+ask_capabilities(struct session *session, bool *capa_broke, struct error *err)
+{
+	pop3_capabilities_init(&session->caps);
+	if (session->without_capa)
+		return 0;
+	pop3_queue_capa(session->conn);
+	if (pop3_read_capa(session->conn, &session->caps, err) == 0)
+		return 0;
+	*capa_broke = is_broken_connection(err);
+	return -1;
+}
+
+/*
+ * CAPA need not list STLS: some servers have it and do not say so, and an attacker would
+ * leave it out.
+ */
+static int
+start_tls(struct session *session, struct error *err)
+{
+	struct pop3_reply reply;
+
+	if (pop3_stls(session->conn, &reply, err) != 0)
+		return -1;
+	if (!reply.ok)
+		return pop3_refused(err, pop3_refusal_class(&reply, ERROR_TLS), "STLS", &reply);
+	if (conn_start_tls(session->conn, err) != 0)
+		return -1;
+	return tell_phase(session, LINK_PHASE_SECURED, err);
+}
+
+/*
+ * Without it Courier sends a wrapper in place of every message with 8-bit headers (RFC
+ * 6856 section 2).
+ */
+static int
+choose_utf8(struct session *session, struct error *err)
+{
+	struct pop3_reply reply;
+
+	if (!session->caps.utf8)
+		return 0;
+	if (pop3_utf8(session->conn, &reply, err) != 0)
+		return -1;
+	session->utf8_refused = !reply.ok;
+	session->caps.utf8_user = session->caps.utf8_user && reply.ok;
+	return 0;
+}
+
+static int
+reach_login(struct session *session, bool *capa_broke, struct error *err)
+{
+	if (connect_to_server(session, err) != 0 || greet(session, err) != 0)
+		return -1;
+	if (ask_capabilities(session, capa_broke, err) != 0)
+		return -1;
+	if (session->account->tls == ACCOUNT_TLS_STARTTLS) {
+		if (start_tls(session, err) != 0)
+			return -1;
+		if (ask_capabilities(session, capa_broke, err) != 0)
+			return -1;
+	}
+	return choose_utf8(session, err);
+}
+
+static int
+log_in(struct session *session, struct error *err)
+{
+	const struct login login = {
+		.account = session->account,
+		.password = session->password,
+		.caps = &session->caps,
+		.timestamp = session->timestamp,
+	};
+
+	if (login_run(session->conn, &login, session->mechanism, err) != 0)
+		return -1;
+	return tell_phase(session, LINK_PHASE_LOGGED_IN, err);
+}
+
+int
+session_open(struct session *session, struct error *err)
+{
+	bool capa_broke = false;
+	int reached = reach_login(session, &capa_broke, err);
+
+	if (reached != 0 && capa_broke) {
+		session_close(session);
+		session->without_capa = true;
+		reached = reach_login(session, &capa_broke, err);
+	}
+	if (reached != 0 || log_in(session, err) != 0) {
+		session_close(session);
+		return -1;
+	}
+	return 0;
+}
+
+/*
+ * The list after the login replaces the one before it, but what only that one said about
+ * keeping mail and about polling still holds: a proxy's own list and its
+ * back end's differ.
+ */
+static int
+read_capabilities(struct session *session, struct error *err)
+{
+	struct pop3_capabilities now;
+
+	if (pop3_read_capa(session->conn, &now, err) != 0)
+		return -1;
+	if (!now.known)
+		return 0;
+	if (!now.has_expire) {
+		now.has_expire = session->caps.has_expire;
+		now.expire_days = session->caps.expire_days;
+	}
+	if (!now.has_login_delay) {
+		now.has_login_delay = session->caps.has_login_delay;
+		now.login_delay = session->caps.login_delay;
+	}
+	session->caps = now;
+	return 0;
+}
+
+static int
+read_uidl(struct session *session, struct listing *listing, struct error *err)
+{
+	struct pop3_reply reply;
+
+	if (pop3_read_uidl(session->conn, listing, &reply, err) != 0)
+		return -1;
+	/* Taking a passing trouble for "no UIDL" would fetch everything again. */
+	if (!reply.ok && (session->caps.uidl || reply.code != POP3_CODE_NONE))
+		return pop3_refused(
+			err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP), "UIDL", &reply);
+	return 0;
+}
+
+static int
+read_list(struct session *session, struct listing *listing, struct error *err)
+{
+	struct pop3_reply reply;
+
+	if (pop3_read_list(session->conn, listing, &reply, err) != 0)
+		return -1;
+	if (!reply.ok)
+		return pop3_refused(
+			err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP), "LIST", &reply);
+	return 0;
+}
+
+static int
+list_in_lock_step(struct session *session, struct listing *listing, struct error *err)
+{
+	pop3_queue_uidl(session->conn);
+	if (read_uidl(session, listing, err) != 0)
+		return -1;
+	pop3_queue_list(session->conn);
+	return read_list(session, listing, err);
+}
+
+static int
+list_in_flight(struct session *session, struct listing *listing, bool with_capa, struct error *err)
+{
+	if (with_capa)
+		pop3_queue_capa(session->conn);
+	pop3_queue_uidl(session->conn);
+	pop3_queue_list(session->conn);
+	if (with_capa && read_capabilities(session, err) != 0)
+		return -1;
+	if (read_uidl(session, listing, err) != 0)
+		return -1;
+	return read_list(session, listing, err);
+}
+
+int
+session_list(struct session *session, struct listing *listing, struct error *err)
+{
+	bool needs_capa = !session->without_capa;
+	int result;
+
+	if (needs_capa && !session_is_pipelining(session)) {
+		pop3_queue_capa(session->conn);
+		if (read_capabilities(session, err) != 0)
+			return -1;
+		needs_capa = false;
+	}
+	if (!session_is_pipelining(session))
+		return list_in_lock_step(session, listing, err);
+	result = list_in_flight(session, listing, needs_capa, err);
+	session->flight_broke = result != 0 && err->class == ERROR_NET;
+	return result;
+}

@@ -1,0 +1,71 @@
+/*
+ * A session up to its listing: connect, greeting, CAPA, STLS, UTF8, login,
+ * CAPA again, UIDL and LIST. What follows is transfer.c's; fetcher.c tells the
+ * whole story, and logs.
+ *
+ *	session_init()
+ *	session_open()     to the TRANSACTION state (RFC 1939 section 5)
+ *	session_list()
+ *	session_close()    drops the connection; QUIT is fetcher.c's decision
+ *
+ * After session_close() it may be opened anew, with what was learnt of the server kept.
+ */
+#ifndef POPHAUL_FETCH_SESSION_H
+#define POPHAUL_FETCH_SESSION_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/secret.h"
+#include "config/account.h"
+#include "fetch/conn.h"
+#include "fetch/listing.h"
+#include "fetch/login.h"
+#include "fetch/pop3_parse.h"
+#include "link/link.h"
+
+struct session {
+	const struct account *account;
+	const struct secret *password;
+	struct link *link; /* hears of phases; anything it says before the plan ends the session */
+	struct conn *conn; /* NULL while closed */
+	struct pop3_capabilities caps;
+	char timestamp[POP3_TIMESTAMP_MAX];
+
+	bool in_lock_step; /* in: never pipeline */
+	bool is_listed;    /* in: the link has its listing: no phases, no watching */
+	bool without_capa; /* learnt: CAPA made the server close or hang */
+	bool flight_broke; /* learnt: it closed on CAPA, UIDL and LIST in one flight */
+	bool utf8_refused;
+	char mechanism[LOGIN_NAME_MAX]; /* the last one tried */
+};
+
+/*
+ * `lock_step`: what the state says of the server; the account's own word goes before it.
+ * All arguments are borrowed.
+ */
+void session_init(struct session *session, const struct account *account,
+	const struct secret *password, struct link *link, bool lock_step);
+
+/*
+ * Connect and log in. A server that closes or hangs on CAPA is asked once more without it.
+ * Errors: conn_open()'s, login_run()'s; ERROR_TLS when STLS is refused; ERROR_SERVER_TEMP
+ * and ERROR_SERVER_PERM for a greeting that refuses us.
+ */
+int session_open(struct session *session, struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * The whole listing, into an empty `listing`. Without UIDL on the server,
+ * `listing->has_uidl` is false. An incomplete or senseless listing is an error and must
+ * not be used: ERROR_NET, ERROR_PROTOCOL, ERROR_SERVER_TEMP. After ERROR_NET look at
+ * `flight_broke`.
+ */
+int session_list(struct session *session, struct listing *listing, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* Whether commands may be sent before the replies to those before them have come. */
+bool session_is_pipelining(const struct session *session);
+
+void session_close(struct session *session);
+
+#endif
