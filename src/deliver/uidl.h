@@ -18,15 +18,23 @@
  *	got WHEN OCTETS DIGEST UID          delivered and durable
  *	off WHEN UID [DIGEST]               no longer listed; its digest is kept 30 days
  *	bye UID [DIGEST]                    deleted by us, confirmed: forgotten
+ *	drop DIGEST                         one `off` of this digest is forgotten
+ *	end                                 all tries before are settled
  *	fact login WHEN DELAY               last login, LOGIN-DELAY in seconds
  *	fact lockstep WHEN                  the server breaks on pipelining
  *	fact failures COUNT WHEN CLASS      sessions failed in a row; COUNT 0 ends the row
  *
  * Octets outside 0x21-0x7E and '%' are written %XX. A UID field "%" is the
- * empty id, "%-" a message of a server without UIDL. UIDs are opaque octets, and
- * a multiset. DIGEST after bye or off says which of several entries of one id is meant.
- * Ended by LF; an unended last line is cut off. Any other unreadable line: the
- * file is set aside as NAME.uidl.damaged-TIME, a warning is due, the readable records are kept.
+ * empty id, "%-" a message of a server without UIDL; OCTETS "-" is a size that
+ * the server did not tell. UIDs are opaque octets, and a multiset. DIGEST after
+ * bye or off says which of several entries of one id is meant; an `off` with a
+ * DIGEST that no `got` matches stands for itself (so compaction writes them). A
+ * `got` settles the oldest `try` of its id and digest. A `bye` or `drop` that
+ * matches nothing, and a fact of an unknown kind, mean nothing.
+ *
+ * Ended by LF; an unended last line is cut off. Any other unreadable line (or an
+ * empty file): the file is set aside as NAME.uidl.damaged-TIME, a warning is
+ * due, the readable records are kept. A first line of another version is refused.
  */
 #ifndef POPHAUL_DELIVER_UIDL_H
 #define POPHAUL_DELIVER_UIDL_H
@@ -40,6 +48,9 @@
 
 /* How long the digest of a vanished message is kept: servers renumber whole mailboxes at once. */
 #define UIDL_OFF_SECONDS (30 * 24 * 60 * 60)
+
+/* The longest token of a try: file names, offsets. */
+#define UIDL_TOKEN_MAX 1024
 
 struct uidl;
 
@@ -61,17 +72,23 @@ enum uidl_status {
 	UIDL_DEAD /* forgotten; never handed out */
 };
 
-/* One delivered message. Pointers hold until the next uidl_add_…(). */
+/* Private: neighbours in a chain of one of the indexes. */
+struct uidl_link {
+	uint32_t next, prev;
+};
+
+/* One delivered message. Entries never move: pointers hold until uidl_close(). */
 struct uidl_entry {
 	int64_t when;    /* delivered; UIDL_OFF: vanished */
-	uint64_t octets; /* as listed at that time */
+	uint64_t octets; /* as listed at that time, or LINK_OCTETS_UNKNOWN */
 	struct digest digest;
-	uint32_t id_offset, id_len; /* private */
-	uint32_t next;              /* private: same hash chain */
-	uint32_t next_digest;       /* private */
-	enum uidl_status status;
-	bool none; /* of a server without UIDL */
-	bool mark; /* the caller's: seen in this listing; false after open */
+	uint32_t index, id_place; /* private */
+	struct uidl_link by_id, by_digest;
+	uint32_t plan; /* private to plan(): 0 outside of it */
+	uint16_t id_len;
+	uint8_t status; /* enum uidl_status */
+	bool none : 1;  /* of a server without UIDL */
+	bool mark : 1;  /* the caller's: seen in this listing; false after open, never taken back */
 };
 
 struct uidl_try {
@@ -86,15 +103,18 @@ struct uidl_facts {
 	int64_t login_when; /* 0: never */
 	int64_t login_delay;
 	bool lock_step;
+	int64_t lock_step_when;
 	uint32_t failures;
 	int64_t failures_when;
 	enum error_class failures_class;
 };
 
 /*
- * ERROR_BUSY: locked by another process. ERROR_CREATE, ERROR_WRITE. A missing file is an
- * empty state; the folder is made (0700) when UIDL_LOCKED. `damaged_out` (may be NULL) gets the name under which a damaged
- * file was set aside, or NULL; the caller frees it and warns.
+ * `name` is the account's. ERROR_BUSY: locked by another process. ERROR_CREATE,
+ * ERROR_WRITE; ERROR_CONFIG: written by a newer pophaul, left alone. A missing
+ * file is an empty state; folder (0700) and file (0600) are made when UIDL_LOCKED.
+ * `damaged_out` (may be NULL) gets the name under which a damaged file was set
+ * aside, or NULL (always NULL when UIDL_READ_ONLY); the caller frees it and warns.
  */
 struct uidl *uidl_open(const char *state_dir, const char *name, enum uidl_access access,
 	char **damaged_out, struct error *err) __attribute__((warn_unused_result));
@@ -111,23 +131,43 @@ size_t uidl_count(const struct uidl *uidl);
 struct uidl_entry *uidl_find(struct uidl *uidl, const struct uidl_id *id);
 struct uidl_entry *uidl_find_next(struct uidl *uidl, const struct uidl_entry *entry);
 
+/*
+ * A UIDL_GOT entry of this id with this digest that is not marked; NULL: none.
+ * For an id that several messages share: constant time however many they are.
+ */
+struct uidl_entry *uidl_find_exact(
+	struct uidl *uidl, const struct uidl_id *id, const struct digest *digest);
+
 /* An UIDL_OFF entry, or a UIDL_GOT entry of no id, with this digest that is not marked; NULL: none. */
 struct uidl_entry *uidl_find_digest(struct uidl *uidl, const struct digest *digest);
 
 /* Walk over all UIDL_GOT and UIDL_OFF entries: start with *at = 0; NULL at the end. */
 struct uidl_entry *uidl_each(struct uidl *uidl, size_t *at);
 
-/* The id of an entry. */
+/* The id of an entry; its octets hold until uidl_close(). */
 struct uidl_id uidl_entry_id(const struct uidl *uidl, const struct uidl_entry *entry);
 
-/* What a dead session left half done, in the order of the log: `try` records without a `got` behind them. */
+/*
+ * What a dead session left half done, in the order of the log: `try` records
+ * without a `got` behind them, as found by uidl_open(). The list stays as it is
+ * until uidl_clear_tries(); uidl_add_got() may be called while walking over it.
+ */
 size_t uidl_try_count(const struct uidl *uidl);
 const struct uidl_try *uidl_try_at(const struct uidl *uidl, size_t index);
 
-/* Forget all tries (after each was settled by uidl_add_got() or found undone). */
+/*
+ * All tries so far are settled, each by uidl_add_got() or found undone: queues
+ * `end` when there are any, those of this session included. To be committed with
+ * the last of the `got`. A try of this session whose publishing failed must be ended and committed
+ * BEFORE its file in tmp/ is removed: the next start would take it for delivered.
+ */
 void uidl_clear_tries(struct uidl *uidl);
 
-/* Queue records. uidl_add_got() makes a new entry and returns it. */
+/*
+ * Queue records. uidl_add_got() makes a new entry and returns it. uidl_add_off()
+ * does nothing to an entry that is off; uidl_add_bye() forgets one that is got or
+ * off. Ids are at most LINK_UIDL_MAX octets, tokens UIDL_TOKEN_MAX.
+ */
 void uidl_add_dest(
 	struct uidl *uidl, const char *text); /* queued only when it differs from the last one */
 void uidl_add_try(struct uidl *uidl, const char *token, uint64_t octets,
@@ -140,12 +180,17 @@ void uidl_add_login(struct uidl *uidl, int64_t when, int64_t delay);
 void uidl_add_lock_step(struct uidl *uidl, int64_t when);
 void uidl_add_failures(struct uidl *uidl, uint32_t count, int64_t when, enum error_class class);
 
-/* Write what is queued, fdatasync. Nothing queued: nothing is done. ERROR_WRITE; the log is then cut back to its last good end. */
+/*
+ * Write what is queued, fdatasync. Nothing queued: nothing is done. ERROR_WRITE:
+ * the log is cut back to its last good end, what is in memory is ahead of it, every
+ * later commit fails too: end the session.
+ */
 int uidl_commit(struct uidl *uidl, struct error *err) __attribute__((warn_unused_result));
 
 /*
- * Drop expired UIDL_OFF entries and, when more than half of the records are dead, write the file anew. To be called with nothing
- * queued and no tries open.
+ * Drop expired UIDL_OFF entries and, when more than half of the records (and
+ * more than a handful) are dead, write the file anew. To be called with nothing queued and no
+ * tries of this session open. ERROR_CREATE, ERROR_WRITE: the old file is still good.
  */
 int uidl_compact(struct uidl *uidl, int64_t now, struct error *err)
 	__attribute__((warn_unused_result));
