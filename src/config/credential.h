@@ -1,0 +1,42 @@
+/*
+ * Where an account's password comes from: the account itself, a file, a
+ * command, ~/.netrc, or the terminal.
+ *
+ *	credential_needs_prompt()  in the poller, before workers start
+ *	credential_prompt()        if so, while the terminal is still ours alone
+ *	credential_resolve()       in the account's worker
+ */
+#ifndef POPHAUL_CONFIG_CREDENTIAL_H
+#define POPHAUL_CONFIG_CREDENTIAL_H
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "base/secret.h"
+#include "config/account.h"
+
+/*
+ * The password into `out`, from the first source that the account has: `password`
+ * (or the prompt), password-file, password-command, ~/.netrc. *found_out is false,
+ * which is no error, when there is none. The command runs without a shell for at
+ * most 30 s, with POPHAUL_ACCOUNT, POPHAUL_HOST and POPHAUL_USER in its
+ * environment; its errors go to ours. Of a file and of the output the first line counts, without its
+ * line end. Errors: ERROR_CONFIG for a file that is missing or that others can
+ * read and for an empty or unusable password; ERROR_AUTH for a command that
+ * fails or takes too long; ERROR_SYSTEM when it cannot be started. May block that long.
+ */
+int credential_resolve(const struct account *account, struct secret *out, bool *found_out,
+	struct error *err) __attribute__((warn_unused_result));
+
+/* No source is configured and ~/.netrc has no entry: a person must be asked. */
+bool credential_needs_prompt(const struct account *account);
+
+/*
+ * Ask for the password on /dev/tty with the echo off, "Password for USER at HOST: ".
+ * The terminal is set back whatever happens. ERROR_INTERRUPTED after a signal that
+ * would have ended us; ERROR_CONFIG without a terminal, or for an empty answer.
+ */
+int credential_prompt(const struct account *account, struct secret *out, struct error *err)
+	__attribute__((warn_unused_result));
+
+#endif
