@@ -743,7 +743,7 @@ test_disk_full(void)
 	CHECK(stat(path, &st) == 0);
 	size = st.st_size;
 
-	signal(SIGXFSZ, SIG_IGN);
+	CHECK(sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL) == 0);
 	CHECK(getrlimit(RLIMIT_FSIZE, &old) == 0);
 	small = old;
 	small.rlim_cur = (rlim_t)size + 20;
