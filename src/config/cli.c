@@ -280,7 +280,7 @@ cli_print_help(FILE *out)
 				    : snprintf(left, sizeof(left), "    --%s", o->name);
 		if (o->argument != NULL)
 			snprintf(left + n, sizeof(left) - (size_t)n, " %s", o->argument);
-		fprintf(out, "%-24s %s\n", left, o->help);
+		fprintf(out, "%-26s%s\n", left, o->help);
 	}
 	fputs("\n"
 	      "The configuration is looked for in $XDG_CONFIG_HOME/pophaul/pophaul.conf\n"
