@@ -2,6 +2,13 @@
  * The plan: listing × state × policy × now → one verdict a message. Policy
  * lives here and nowhere else. Pure: reads the state, changes nothing but the
  * rows and the entries' marks.
+ *
+ * What a PLAN_COMPARE row's message is, its digest says, once it was fetched:
+ *
+ *	entry is not NULL      one known message had this id: the same digest, it is that one
+ *	uidl_find_exact()      several have this id: it is the one that is found; mark it
+ *	uidl_find_digest()     for PLAN_FETCH too: it is one that vanished or never had an id
+ *	otherwise              it is new: deliver it
  */
 #ifndef POPHAUL_DELIVER_PLAN_H
 #define POPHAUL_DELIVER_PLAN_H
@@ -13,13 +20,16 @@
 #include "config/account.h"
 #include "deliver/uidl.h"
 
+/* Room for the longest reason. */
+#define PLAN_REASON_SIZE 96
+
 enum plan_verdict {
 	PLAN_FETCH,      /* new: fetch and deliver */
 	PLAN_COMPARE,    /* fetch; its digest decides whether it is delivered */
 	PLAN_DELETE,     /* known: delete without fetching */
 	PLAN_LEAVE,      /* known: leave it */
-	PLAN_SKIP_BIG,   /* new, bigger than max-size */
-	PLAN_SKIP_LIMIT, /* new, beyond max-messages: next session */
+	PLAN_SKIP_BIG,   /* not known for sure, bigger than max-size */
+	PLAN_SKIP_LIMIT, /* not known for sure, beyond max-messages: next session */
 	PLAN_SKIP_OLD    /* new, not among the `newest` */
 };
 
@@ -31,10 +41,11 @@ struct plan_row {
 
 	/* the plan */
 	enum plan_verdict verdict;
-	bool delete_after; /* PLAN_FETCH, PLAN_COMPARE: delete once it is kept */
-	struct uidl_entry *
-		entry; /* PLAN_DELETE, PLAN_LEAVE, PLAN_COMPARE of one known id: what is known of it; else NULL */
-	char reason[96]; /* for people: why */
+	bool delete_after;  /* FETCH: delete once it is kept; COMPARE: when it is a known message */
+	bool delete_if_new; /* FETCH, COMPARE: delete once it is kept when it is no known message */
+	struct uidl_entry
+		*entry; /* DELETE, LEAVE, COMPARE with one known message: that; else NULL */
+	char reason[PLAN_REASON_SIZE]; /* for people: why */
 };
 
 struct plan_policy {
@@ -54,8 +65,17 @@ struct plan_totals {
 };
 
 /*
- * Fill the verdicts of `rows` (in the order of the listing, oldest first) and mark the
- * state's entries that are listed. Entries without mark afterwards are no longer listed.
+ * Whether policy wants a message that was delivered at entry->when deleted by
+ * now. An entry of the future (the clock was set back) is not due by age.
+ */
+bool plan_is_due(const struct plan_policy *policy, const struct uidl_entry *entry);
+
+/*
+ * Fill the verdicts of `rows` (in the order of the listing, oldest first; at most
+ * 2^31) and mark the state's entries that are listed. Entries without mark
+ * afterwards are no longer listed, unless a PLAN_COMPARE row of their id finds
+ * them. max-messages bounds what is fetched, except that messages sharing one id
+ * are fetched together or not at all. Time grows with the rows, whatever their ids.
  */
 void plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_policy *policy,
 	struct plan_totals *totals);

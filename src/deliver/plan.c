@@ -1,0 +1,463 @@
+#include "deliver/plan.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/xalloc.h"
+#include "link/link.h"
+
+/* uidl_entry.plan: how many rows have the id, or with this bit the index of the group. */
+#define GROUP_BIT UINT32_C(0x80000000)
+
+#define NO_ROW UINT32_MAX
+
+/* Days change at quarters of an hour in every time zone: one text serves as long. */
+#define DAY_SLOT 900
+
+/* Room for a day, for a span of time, for the octets of a message. */
+#define DAY_SIZE    16
+#define SPAN_SIZE   32
+#define OCTETS_SIZE 21
+
+/* The rows and entries of one id, where either are several. */
+struct group {
+	struct uidl_entry *first;     /* of the entries */
+	uint32_t listed, known;       /* how many rows, how many entries */
+	uint32_t first_row, last_row; /* a chain through planner.next_row */
+	bool is_decided;
+	bool delete_after;
+	enum plan_verdict verdict;
+	char reason[PLAN_REASON_SIZE];
+};
+
+struct planner {
+	struct plan_row *rows;
+	size_t count;
+	struct uidl *uidl;
+	const struct plan_policy *policy;
+	struct group *groups;
+	uint32_t group_count, group_size;
+	uint32_t *next_row;
+	uint32_t budget;  /* messages that may still be fetched */
+	bool has_idless;  /* messages of a time without UIDL are known */
+	int64_t day_slot; /* what `day` was made for */
+	char day[DAY_SIZE];
+};
+
+bool
+plan_is_due(const struct plan_policy *policy, const struct uidl_entry *entry)
+{
+	switch (policy->keep.kind) {
+	case ACCOUNT_KEEP_NEVER:
+		return true;
+	case ACCOUNT_KEEP_AGE:
+		return policy->now >= entry->when &&
+			policy->now - entry->when >= policy->keep.seconds;
+	case ACCOUNT_KEEP_FOREVER:
+		break;
+	}
+	return false;
+}
+
+/* What is delivered now is deleted at once. */
+static bool
+deletes_new(const struct plan_policy *policy)
+{
+	return policy->keep.kind == ACCOUNT_KEEP_NEVER ||
+		(policy->keep.kind == ACCOUNT_KEEP_AGE && policy->keep.seconds <= 0);
+}
+
+static bool
+is_too_big(const struct planner *p, const struct plan_row *row)
+{
+	return p->policy->max_size != ACCOUNT_NO_LIMIT && row->octets != LINK_OCTETS_UNKNOWN &&
+		row->octets > p->policy->max_size;
+}
+
+static const char *
+day_of(struct planner *p, int64_t when)
+{
+	time_t seconds = when;
+	struct tm tm;
+
+	if (p->day[0] != '\0' && p->day_slot == when / DAY_SLOT)
+		return p->day;
+	p->day_slot = when / DAY_SLOT;
+	if (localtime_r(&seconds, &tm) == NULL ||
+		strftime(p->day, sizeof p->day, "%Y-%m-%d", &tm) == 0)
+		snprintf(p->day, sizeof p->day, "a day far away");
+	return p->day;
+}
+
+static const char *
+span_text(char out[static SPAN_SIZE], int64_t seconds)
+{
+	int64_t unit = seconds % 86400 == 0 ? 86400 : seconds % 3600 == 0 ? 3600 : 1;
+	const char *name = unit == 86400 ? "day" : unit == 3600 ? "hour" : "second";
+
+	snprintf(out, SPAN_SIZE, "%" PRId64 " %s%s", seconds / unit, name,
+		seconds == unit ? "" : "s");
+	return out;
+}
+
+static const char *
+octets_text(char out[static OCTETS_SIZE], uint64_t octets)
+{
+	if (octets == LINK_OCTETS_UNKNOWN)
+		snprintf(out, OCTETS_SIZE, "not told");
+	else
+		snprintf(out, OCTETS_SIZE, "%" PRIu64, octets);
+	return out;
+}
+
+static void
+explain_big(const struct planner *p, struct plan_row *row)
+{
+	row->verdict = PLAN_SKIP_BIG;
+	snprintf(row->reason, sizeof row->reason,
+		"bigger than max-size (%" PRIu64 " > %" PRIu64 ")", row->octets,
+		p->policy->max_size);
+}
+
+/* A message that the state does not know, or may not know. */
+static void
+plan_new(struct planner *p, size_t index, bool may_be_known)
+{
+	const struct plan_policy *policy = p->policy;
+	struct plan_row *row = &p->rows[index];
+
+	if (policy->newest != ACCOUNT_NO_LIMIT && p->count - index > policy->newest) {
+		row->verdict = PLAN_SKIP_OLD;
+		snprintf(row->reason, sizeof row->reason, "not among the newest %" PRIu32,
+			policy->newest);
+		return;
+	}
+	if (is_too_big(p, row)) {
+		explain_big(p, row);
+		return;
+	}
+	if (p->budget == 0) {
+		row->verdict = PLAN_SKIP_LIMIT;
+		snprintf(row->reason, sizeof row->reason, "beyond max-messages (%" PRIu32 ")",
+			policy->max_messages);
+		return;
+	}
+	p->budget--;
+	row->verdict = may_be_known ? PLAN_COMPARE : PLAN_FETCH;
+	row->delete_after = row->delete_if_new = deletes_new(policy);
+	snprintf(row->reason, sizeof row->reason, "%s",
+		may_be_known ? "new or delivered before: the server gives no ids" : "new");
+}
+
+/* A known message that policy wants deleted, but its listed size is another, or one is not told. */
+static void
+plan_changed(struct planner *p, struct plan_row *row)
+{
+	char now[OCTETS_SIZE], before[OCTETS_SIZE];
+	const char *more = "";
+
+	row->verdict = PLAN_LEAVE;
+	if (is_too_big(p, row)) {
+		more = ", too big";
+	} else if (p->budget == 0) {
+		more = ", next session";
+	} else {
+		p->budget--;
+		row->verdict = PLAN_COMPARE;
+		row->delete_after = true;
+		row->delete_if_new = deletes_new(p->policy);
+	}
+	snprintf(row->reason, sizeof row->reason, "known since %s, size %s, was %s%s",
+		day_of(p, row->entry->when), octets_text(now, row->octets),
+		octets_text(before, row->entry->octets), more);
+}
+
+/* One row of an id that is known once. */
+static void
+plan_known(struct planner *p, struct plan_row *row)
+{
+	struct uidl_entry *entry = row->entry;
+	char span[SPAN_SIZE];
+
+	entry->mark = true;
+	if (!plan_is_due(p->policy, entry)) {
+		row->verdict = PLAN_LEAVE;
+		snprintf(row->reason, sizeof row->reason, "known since %s", day_of(p, entry->when));
+		return;
+	}
+	if (row->octets != entry->octets || row->octets == LINK_OCTETS_UNKNOWN) {
+		plan_changed(p, row);
+		return;
+	}
+	row->verdict = PLAN_DELETE;
+	if (p->policy->keep.kind == ACCOUNT_KEEP_NEVER)
+		snprintf(row->reason, sizeof row->reason, "known since %s, not to be kept",
+			day_of(p, entry->when));
+	else
+		snprintf(row->reason, sizeof row->reason, "known since %s, older than %s",
+			day_of(p, entry->when), span_text(span, p->policy->keep.seconds));
+}
+
+static int
+compare_octets(uint64_t a, uint64_t b)
+{
+	return a < b ? -1 : a > b;
+}
+
+static int
+compare_rows(const void *a, const void *b)
+{
+	return compare_octets(
+		(*(struct plan_row *const *)a)->octets, (*(struct plan_row *const *)b)->octets);
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+	return compare_octets(
+		(*(struct uidl_entry *const *)a)->octets, (*(struct uidl_entry *const *)b)->octets);
+}
+
+static void
+mark_entries(struct planner *p, const struct group *group)
+{
+	for (struct uidl_entry *entry = group->first; entry != NULL;
+		entry = uidl_find_next(p->uidl, entry))
+		entry->mark = true;
+}
+
+/* As many rows as entries: give each row the entry of its size, and tell whether the sizes are the same. */
+static bool
+pair_by_size(struct planner *p, const struct group *group, bool *has_unknown_out)
+{
+	struct plan_row **rows = xcalloc(group->listed, sizeof *rows);
+	struct uidl_entry **entries = xcalloc(group->listed, sizeof *entries);
+	struct uidl_entry *entry = group->first;
+	bool is_same = true;
+	size_t n = 0;
+
+	for (uint32_t i = group->first_row; i != NO_ROW; i = p->next_row[i]) {
+		rows[n] = &p->rows[i];
+		entries[n++] = entry;
+		entry = uidl_find_next(p->uidl, entry);
+	}
+	qsort(rows, n, sizeof *rows, compare_rows);
+	qsort(entries, n, sizeof *entries, compare_entries);
+	/* What is not told is the greatest number, and so the last. */
+	*has_unknown_out = rows[n - 1]->octets == LINK_OCTETS_UNKNOWN ||
+		entries[n - 1]->octets == LINK_OCTETS_UNKNOWN;
+	for (size_t i = 0; i < n; i++) {
+		is_same &= rows[i]->octets == entries[i]->octets;
+		rows[i]->entry = entries[i];
+	}
+	free(rows);
+	free(entries);
+	return is_same;
+}
+
+/* PLAN_LEAVE or PLAN_DELETE when the rows are surely the known messages, else PLAN_COMPARE. */
+static void
+judge_group(struct planner *p, struct group *group, bool all_due)
+{
+	bool is_same, has_unknown = false;
+
+	group->verdict = PLAN_COMPARE;
+	group->delete_after = all_due;
+	if (group->listed != group->known) {
+		snprintf(group->reason, sizeof group->reason,
+			"id listed %" PRIu32 " time%s, known %" PRIu32 " time%s", group->listed,
+			group->listed == 1 ? "" : "s", group->known, group->known == 1 ? "" : "s");
+		return;
+	}
+	is_same = pair_by_size(p, group, &has_unknown);
+	snprintf(group->reason, sizeof group->reason,
+		"known, id shared by %" PRIu32 " messages%s%s", group->known,
+		is_same || has_unknown ? "" : ", sizes changed",
+		has_unknown ? ", sizes not told" : "");
+	if (is_same && !has_unknown)
+		group->verdict = all_due ? PLAN_DELETE : PLAN_LEAVE;
+	else if (has_unknown && !all_due)
+		/* Nothing says that they changed; to fetch them in every session would not end. */
+		group->verdict = PLAN_LEAVE;
+}
+
+/* How many rows of a group could be fetched. */
+static uint32_t
+count_fetchable(const struct planner *p, const struct group *group)
+{
+	uint32_t n = 0;
+
+	for (uint32_t i = group->first_row; i != NO_ROW; i = p->next_row[i])
+		n += !is_too_big(p, &p->rows[i]);
+	return n;
+}
+
+static void
+decide_group(struct planner *p, struct group *group)
+{
+	bool all_due = true;
+	uint32_t fetched;
+
+	group->is_decided = true;
+	for (struct uidl_entry *entry = group->first; entry != NULL;
+		entry = uidl_find_next(p->uidl, entry)) {
+		/* Whichever of them a row gets, it leads to the group. */
+		entry->plan = group->first->plan;
+		group->known++;
+		all_due &= plan_is_due(p->policy, entry);
+	}
+	judge_group(p, group, all_due);
+	if (group->verdict != PLAN_COMPARE) {
+		mark_entries(p, group);
+		return;
+	}
+	/*
+	 * A part of them would leave known messages without a row, which would
+	 * then count as vanished: all or none, and one more than the limit's last.
+	 */
+	fetched = count_fetchable(p, group);
+	if (p->budget == 0)
+		group->verdict = PLAN_SKIP_LIMIT;
+	if (p->budget == 0 || fetched == 0)
+		mark_entries(p, group);
+	else
+		p->budget -= fetched < p->budget ? fetched : p->budget;
+}
+
+/* A row of an id that is listed or known several times. */
+static void
+plan_shared(struct planner *p, struct plan_row *row, struct group *group)
+{
+	if (!group->is_decided)
+		decide_group(p, group);
+	row->verdict = group->verdict;
+	memcpy(row->reason, group->reason, sizeof row->reason);
+	if (row->verdict == PLAN_LEAVE || row->verdict == PLAN_DELETE)
+		return;
+	row->entry = NULL;
+	if (is_too_big(p, row)) {
+		explain_big(p, row);
+	} else if (row->verdict == PLAN_COMPARE) {
+		row->delete_after = group->delete_after;
+		row->delete_if_new = deletes_new(p->policy);
+	}
+}
+
+/* For each row the first entry of its id, and there how many rows it has. */
+static void
+look_up(struct planner *p)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		struct plan_row *row = &p->rows[i];
+
+		row->delete_after = row->delete_if_new = false;
+		row->entry = row->id.none ? NULL : uidl_find(p->uidl, &row->id);
+		if (row->entry != NULL)
+			row->entry->plan++;
+	}
+}
+
+static void
+add_to_group(struct planner *p, uint32_t index)
+{
+	struct uidl_entry *first = p->rows[index].entry;
+	struct group *group;
+
+	if (p->next_row == NULL)
+		p->next_row = xcalloc(p->count, sizeof *p->next_row);
+	p->next_row[index] = NO_ROW;
+	if ((first->plan & GROUP_BIT) != 0) {
+		group = &p->groups[first->plan & ~GROUP_BIT];
+		p->next_row[group->last_row] = index;
+		group->last_row = index;
+		return;
+	}
+	if (p->group_count == p->group_size) {
+		p->group_size = p->group_size != 0 ? 2 * p->group_size : 16;
+		p->groups = xreallocarray(p->groups, p->group_size, sizeof *p->groups);
+	}
+	p->groups[p->group_count] = (struct group){
+		.first = first, .listed = first->plan, .first_row = index, .last_row = index};
+	first->plan = GROUP_BIT | p->group_count++;
+}
+
+static void
+make_groups(struct planner *p)
+{
+	for (size_t i = 0; i < p->count; i++) {
+		const struct uidl_entry *first = p->rows[i].entry;
+
+		if (first != NULL && (first->plan != 1 || uidl_find_next(p->uidl, first) != NULL))
+			add_to_group(p, (uint32_t)i);
+	}
+}
+
+static void
+add_up(const struct plan_row *row, struct plan_totals *totals)
+{
+	switch (row->verdict) {
+	case PLAN_FETCH:
+	case PLAN_COMPARE:
+		totals->fetch++;
+		/* A server's sizes may add up to more than there are numbers. */
+		if (row->octets != LINK_OCTETS_UNKNOWN &&
+			__builtin_add_overflow(
+				totals->fetch_octets, row->octets, &totals->fetch_octets))
+			totals->fetch_octets = UINT64_MAX;
+		break;
+	case PLAN_DELETE:
+		totals->delete ++;
+		break;
+	case PLAN_LEAVE:
+		totals->leave++;
+		break;
+	case PLAN_SKIP_BIG:
+	case PLAN_SKIP_LIMIT:
+	case PLAN_SKIP_OLD:
+		totals->skip++;
+		break;
+	}
+}
+
+void
+plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_policy *policy,
+	struct plan_totals *totals)
+{
+	struct planner p = {
+		.rows = rows,
+		.count = count,
+		.uidl = uidl,
+		.policy = policy,
+		.budget = policy->max_messages != ACCOUNT_NO_LIMIT ? policy->max_messages
+								   : UINT32_MAX,
+		.has_idless = uidl_find(uidl, &(struct uidl_id){.none = true}) != NULL,
+	};
+
+	assert(count < GROUP_BIT);
+	*totals = (struct plan_totals){0};
+	look_up(&p);
+	make_groups(&p);
+	for (size_t i = 0; i < count; i++) {
+		struct uidl_entry *first = rows[i].entry;
+
+		if (first == NULL) {
+			plan_new(&p, i, rows[i].id.none && p.has_idless);
+		} else if ((first->plan & GROUP_BIT) != 0) {
+			plan_shared(&p, &rows[i], &p.groups[first->plan & ~GROUP_BIT]);
+		} else {
+			plan_known(&p, &rows[i]);
+			first->plan = 0;
+		}
+		add_up(&rows[i], totals);
+	}
+	for (uint32_t i = 0; i < p.group_count; i++)
+		for (struct uidl_entry *entry = p.groups[i].first; entry != NULL;
+			entry = uidl_find_next(uidl, entry))
+			entry->plan = 0;
+	free(p.groups);
+	free(p.next_row);
+}
