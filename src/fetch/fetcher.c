@@ -65,8 +65,7 @@ log_login(const struct fetcher *fetcher)
 		log_verbose("the server breaks off at CAPA: connected again without it");
 	if (session->utf8_refused)
 		log_verbose("the server lists UTF8 and refuses it");
-	log_verbose("logged in as '%s' with %s, %s", fetcher->account->user, session->mechanism,
-		conn_is_secure(session->conn) ? "over TLS" : "in clear");
+	log_verbose("logged in with %s, %s", session->mechanism, conn_security(session->conn));
 }
 
 static int
@@ -143,11 +142,11 @@ log_listing(const struct fetcher *fetcher)
 {
 	const struct listing *listing = &fetcher->listing;
 
-	log_verbose("%zu messages%s, %s", listing->count,
+	log_verbose("messages: %zu%s, %s", listing->count,
 		listing->has_uidl ? "" : ", a server without UIDL",
 		session_is_pipelining(&fetcher->session) ? "pipelining" : "in lock step");
 	if (listing->unmatched != 0)
-		log_verbose("%zu messages are in LIST and not in UIDL: left alone this time",
+		log_verbose("in LIST and not in UIDL, so left alone this time: %zu",
 			listing->unmatched);
 }
 
@@ -351,37 +350,42 @@ run_session(struct fetcher *fetcher, struct error *err)
 	return 0;
 }
 
-/*
- * Write what is queued, to the last octet. The deliverer may be writing too; its last
- * words are taken in and dropped, or both could wait for each other.
- */
 static int
-flush_link(struct link *link, struct error *err)
+drop_frames(struct link *link, struct error *err)
 {
-	struct pollfd watch = {.fd = link_fd(link)};
 	struct link_frame frame;
+	int found;
 
-	for (;;) {
-		if (link_flush(link, err) != 0)
-			return -1;
-		if (link_pending(link) == 0)
-			return 0;
-		watch.events = POLLIN | POLLOUT;
-		if (poll(&watch, 1, -1) < 0)
-			continue;
-		if ((watch.revents & POLLIN) == 0)
-			continue;
-		if (link_fill(link, err) < 0)
-			return -1;
-		while (link_next(link, &frame, err) > 0)
-			;
-	}
+	do
+		found = link_next(link, &frame, err);
+	while (found > 0);
+	return found;
 }
 
 /*
- * The last frame. Nobody is left to be told when even that fails but who waits for this
- * process.
+ * Write what is queued, to the last octet, and stay until the deliverer hangs up: it
+ * may be settling what it has, and must not find a broken link before it has read the
+ * result. What it says is of no more use here, but has to be read.
  */
+static int
+see_off(struct link *link, struct error *err)
+{
+	struct pollfd watch = {.fd = link_fd(link)};
+	bool is_told = false;
+
+	for (;;) {
+		if (link_flush(link, err) != 0)
+			return is_told ? 0 : -1;
+		is_told = link_pending(link) == 0;
+		watch.events = is_told ? POLLIN : POLLIN | POLLOUT;
+		if (poll(&watch, 1, -1) < 0 || (watch.revents & ~POLLOUT) == 0)
+			continue;
+		if (link_fill(link, err) < 0 || drop_frames(link, err) < 0)
+			return is_told ? 0 : -1;
+	}
+}
+
+/* The last frame. Nobody is left to be told when even that fails but who waits for this process. */
 static int
 hand_over(struct fetcher *fetcher, int result, const struct error *err)
 {
@@ -393,7 +397,7 @@ hand_over(struct fetcher *fetcher, int result, const struct error *err)
 	struct error failure;
 
 	link_put_result(fetcher->link, &frame, result == 0 ? "" : err->text);
-	if (flush_link(fetcher->link, &failure) == 0)
+	if (see_off(fetcher->link, &failure) == 0)
 		return 0;
 	log_verbose("the result was not taken: %s", failure.text);
 	return error_exit_status(failure.class);

@@ -351,19 +351,11 @@ take_input(struct transfer *transfer, struct error *err)
 	}
 }
 
-static void
-limit_stop(struct transfer *transfer)
-{
-	int64_t limit = transfer->settings.timeout_ms;
-
-	if (!transfer->agenda.is_stopping || transfer->stop_deadline != CLOCK_NEVER)
-		return;
-	transfer->stop_deadline = clock_monotonic_ms() + (limit < STOP_MS ? limit : STOP_MS);
-}
-
 static int
 take_frames(struct transfer *transfer, struct error *err)
 {
+	int64_t patience =
+		transfer->settings.timeout_ms < STOP_MS ? transfer->settings.timeout_ms : STOP_MS;
 	struct link_frame frame;
 	int found;
 
@@ -373,7 +365,8 @@ take_frames(struct transfer *transfer, struct error *err)
 		if (agenda_take_frame(&transfer->agenda, &frame, err) != 0)
 			return -1;
 	}
-	limit_stop(transfer);
+	if (transfer->agenda.is_stopping && transfer->stop_deadline == CLOCK_NEVER)
+		transfer->stop_deadline = clock_monotonic_ms() + patience;
 	return found;
 }
 
@@ -489,6 +482,16 @@ tell_drained(struct transfer *transfer)
 	transfer->told_drained = true;
 }
 
+static int
+tell_loss(const struct transfer *transfer, struct error *err)
+{
+	*err = transfer->lost;
+	if (transfer->in_body)
+		error_prefix(err, "in the middle of message %u",
+			number_of(transfer, flight_first(&transfer->flight)->row));
+	return -1;
+}
+
 int
 transfer_step(struct transfer *transfer, enum transfer_phase phase, struct error *err)
 {
@@ -518,11 +521,7 @@ transfer_step(struct transfer *transfer, enum transfer_phase phase, struct error
 		return -1;
 	if (take_input(transfer, err) != 0)
 		return -1;
-	if (transfer->is_lost) {
-		*err = transfer->lost;
-		return -1;
-	}
-	return 1;
+	return transfer->is_lost ? tell_loss(transfer, err) : 1;
 }
 
 void
