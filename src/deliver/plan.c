@@ -55,8 +55,7 @@ plan_is_due(const struct plan_policy *policy, const struct uidl_entry *entry)
 	case ACCOUNT_KEEP_NEVER:
 		return true;
 	case ACCOUNT_KEEP_AGE:
-		return policy->now >= entry->when &&
-			policy->now - entry->when >= policy->keep.seconds;
+		return policy->now - entry->when >= policy->keep.seconds;
 	case ACCOUNT_KEEP_FOREVER:
 		break;
 	}

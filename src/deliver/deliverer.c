@@ -1,0 +1,582 @@
+#include "deliver/deliverer.h"
+
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/quote.h"
+#include "base/xalloc.h"
+#include "deliver/commit.h"
+#include "deliver/dest.h"
+#include "deliver/farewell.h"
+#include "deliver/peer.h"
+#include "deliver/plan.h"
+#include "deliver/receive.h"
+#include "deliver/roster.h"
+#include "deliver/show.h"
+#include "deliver/tally.h"
+#include "deliver/uidl.h"
+#include "deliver/welcome.h"
+
+/* A group is committed when the link has been quiet for so long. */
+#define QUIET_MS 50
+
+#define PROGRESS_MS 200
+
+/* Failed messages that are told one by one; more are only counted, but for -v. */
+#define FAILURES_TOLD 20
+
+/* How much of the link is read ahead while a command runs, in units of its credit. */
+#define READ_AHEAD 2
+
+/* The poller has so long to take the lines for standard output: it may be writing to a pager. */
+#define TEXT_MS (60 * 60 * 1000)
+
+struct deliverer {
+	const struct account *account;
+	const struct deliverer_settings *settings;
+	struct uidl *uidl;
+	struct dest *dest; /* NULL in modes that change nothing */
+
+	/* the session */
+	struct peer peer;
+	struct link *poller;
+	struct farewell farewell;
+	struct roster roster;
+	struct tally tally;
+	struct commit *commit;
+	struct receive *receive;
+	struct plan_totals totals;
+	struct link_server server;
+	bool has_server;
+	int64_t login_when; /* 0: not logged in yet */
+	uint32_t failures_told;
+	int64_t progress_due;
+};
+
+static bool
+is_reading_only(const struct deliverer *d)
+{
+	return d->settings->mode != DELIVERER_FETCH;
+}
+
+static int
+open_state(struct deliverer *d, struct error *err)
+{
+	enum uidl_access access = is_reading_only(d) ? UIDL_READ_ONLY : UIDL_LOCKED;
+	char *damaged = NULL;
+
+	d->uidl = uidl_open(d->settings->state_dir, d->account->name, access, &damaged, err);
+	if (damaged != NULL)
+		log_warn(
+			"the state was damaged: set aside as '%s', its good part is used", damaged);
+	free(damaged);
+	return d->uidl != NULL ? 0 : -1;
+}
+
+static int
+open_destination(struct deliverer *d, struct error *err)
+{
+	size_t settled, delivered;
+
+	if (welcome_settle_tries(d->account, d->uidl, &settled, &delivered, err) != 0)
+		return -1;
+	if (settled != 0)
+		log_info("an earlier session died while delivering %zu messages: %zu had arrived",
+			settled, delivered);
+	d->dest = dest_open(d->account, err);
+	if (d->dest == NULL)
+		return -1;
+	dest_sweep(d->dest);
+	uidl_add_dest(d->uidl, d->account->dest.text);
+	return 0;
+}
+
+struct deliverer *
+deliverer_open(
+	const struct account *account, const struct deliverer_settings *settings, struct error *err)
+{
+	struct deliverer *d = xcalloc(1, sizeof *d);
+
+	d->account = account;
+	d->settings = settings;
+	if (open_state(d, err) != 0)
+		goto fail;
+	if (!settings->ignore_back_off &&
+		welcome_check_back_off(account, uidl_facts(d->uidl), clock_wall_seconds(), err) !=
+			0)
+		goto fail;
+	if (!is_reading_only(d) && open_destination(d, err) != 0)
+		goto fail;
+	if (welcome_wait_login_delay(uidl_facts(d->uidl), settings->stop, err) != 0)
+		goto fail;
+	return d;
+fail:
+	deliverer_free(d);
+	return NULL;
+}
+
+void
+deliverer_free(struct deliverer *d)
+{
+	if (d == NULL)
+		return;
+	receive_free(d->receive);
+	commit_free(d->commit);
+	dest_close(d->dest);
+	roster_release(&d->roster);
+	tally_release(&d->tally);
+	uidl_close(d->uidl);
+	free(d);
+}
+
+bool
+deliverer_wants_lock_step(const struct deliverer *d)
+{
+	return uidl_facts(d->uidl)->lock_step;
+}
+
+static int
+take_server(struct deliverer *d, const struct link_frame *frame, struct error *err)
+{
+	const struct uidl_facts *facts = uidl_facts(d->uidl);
+
+	if (d->has_server)
+		return peer_out_of_turn(frame, err);
+	d->has_server = true;
+	d->server = frame->u.server;
+	d->roster.has_uidl = d->server.has_uidl;
+	/* Most servers ask for no delay: then an idle poll writes nothing. */
+	if (!is_reading_only(d) && (d->server.login_delay != 0 || facts->login_delay != 0))
+		uidl_add_login(d->uidl, d->login_when, d->server.login_delay);
+	return 0;
+}
+
+/* 1 when the listing is complete. */
+static int
+take_listing_frame(struct deliverer *d, const struct link_frame *frame, struct error *err)
+{
+	switch (frame->type) {
+	case LINK_PHASE:
+		if (frame->value > LINK_PHASE_LOGGED_IN || d->has_server)
+			return peer_out_of_turn(frame, err);
+		if (frame->value == LINK_PHASE_LOGGED_IN)
+			d->login_when = clock_wall_seconds();
+		return 0;
+	case LINK_SERVER:
+		return take_server(d, frame, err);
+	case LINK_ROW:
+		return d->has_server ? roster_add(&d->roster, &frame->u.row, err)
+				     : peer_out_of_turn(frame, err);
+	case LINK_LISTED:
+		if (!d->has_server)
+			return peer_out_of_turn(frame, err);
+		return roster_complete(&d->roster, frame->value, err) == 0 ? 1 : -1;
+	case LINK_RESULT:
+		if (peer_take_result(&d->peer, frame, err) != 0)
+			return -1;
+		return error_set(
+			err, ERROR_BUG, "the fetcher says that all is well without a listing");
+	default:
+		return peer_out_of_turn(frame, err);
+	}
+}
+
+static int
+await_listing(struct deliverer *d, struct error *err)
+{
+	struct link_frame frame;
+	int result = 0;
+
+	while (result == 0) {
+		int found = peer_next(&d->peer, &frame, CLOCK_NEVER, err);
+
+		if (found > 0)
+			result = take_listing_frame(d, &frame, err);
+		else if (found < 0 || peer_flush(&d->peer, err) != 0)
+			return -1;
+	}
+	return result < 0 ? -1 : 0;
+}
+
+/* Say what the limits leave out: nobody should wonder where a mail is. */
+static void
+log_plan(const struct deliverer *d)
+{
+	uint32_t big = 0, beyond = 0;
+
+	for (size_t i = 0; i < d->roster.count; i++) {
+		const struct plan_row *row = &d->roster.rows[i];
+		char id[QUOTE_SIZE];
+
+		big += row->verdict == PLAN_SKIP_BIG;
+		beyond += row->verdict == PLAN_SKIP_LIMIT;
+		if (row->verdict != PLAN_LEAVE && log_is_on(LOG_LEVEL_VERBOSE))
+			log_verbose("message %u (%s): %s", row->number,
+				quote_bytes(id, row->id.data, row->id.len), row->reason);
+	}
+	if (big != 0)
+		log_info("%u messages stay on the server: bigger than max-size (%llu octets)", big,
+			(unsigned long long)d->account->max_size);
+	if (beyond != 0)
+		log_info("%u messages wait for the next session: max-messages is %u", beyond,
+			d->account->max_messages);
+}
+
+static void
+make_plan(struct deliverer *d)
+{
+	struct plan_policy policy = {
+		.keep = d->account->keep,
+		.max_size = d->account->max_size,
+		.max_messages = d->account->max_messages,
+		.newest = d->account->newest,
+		.now = clock_wall_seconds(),
+	};
+
+	plan(d->roster.rows, d->roster.count, d->uidl, &policy, &d->totals);
+	if (is_reading_only(d))
+		return;
+	log_plan(d);
+	roster_add_off(&d->roster, d->uidl, policy.now);
+}
+
+/* Ids are what keeping rests on. */
+static int
+check_server(const struct deliverer *d, struct error *err)
+{
+	if (d->server.has_uidl || d->settings->mode == DELIVERER_LIST ||
+		d->account->keep.kind == ACCOUNT_KEEP_NEVER)
+		return 0;
+	return error_set(err, ERROR_CONFIG,
+		"the server gives no unique ids (UIDL): only keep = \"never\" works with it");
+}
+
+static bool
+ask_for(struct deliverer *d, size_t i)
+{
+	const struct plan_row *row = &d->roster.rows[i];
+	struct message *message = &d->roster.messages[i];
+
+	switch (row->verdict) {
+	case PLAN_FETCH:
+	case PLAN_COMPARE:
+		message->state = MESSAGE_AWAITED;
+		link_put_action(d->peer.link, row->number, LINK_VERB_FETCH);
+		return true;
+	case PLAN_DELETE:
+		message->state = MESSAGE_DELETING;
+		message->entry = row->entry;
+		link_put_action(d->peer.link, row->number, LINK_VERB_DELETE);
+		return true;
+	default:
+		message->entry = row->entry;
+		return false;
+	}
+}
+
+/* Nothing of what is shown needs an action, but for the headers. */
+static size_t
+show(struct deliverer *d)
+{
+	size_t actions = 0;
+
+	if (d->settings->mode == DELIVERER_DRY_RUN) {
+		show_plan(d->poller, d->account, &d->roster, &d->totals);
+		return 0;
+	}
+	show_list_title(d->poller, d->account, &d->roster, d->uidl);
+	for (size_t i = 0; i < d->roster.count; i++) {
+		if (d->settings->verbose) {
+			d->roster.messages[i].state = MESSAGE_HEAD;
+			link_put_action(d->peer.link, d->roster.rows[i].number, LINK_VERB_HEAD);
+			actions++;
+		} else {
+			show_list_row(d->poller, &d->roster.rows[i], d->uidl);
+		}
+	}
+	return actions;
+}
+
+static void
+start_receiving(struct deliverer *d)
+{
+	const struct link_credit *credit = &dest_limits(d->dest)->credit;
+	struct commit_settings commit = {
+		.roster = &d->roster,
+		.uidl = d->uidl,
+		.dest = d->dest,
+		.fetcher = d->peer.link,
+		.tally = &d->tally,
+	};
+	struct receive_settings receive = {
+		.account = d->account,
+		.roster = &d->roster,
+		.uidl = d->uidl,
+		.dest = d->dest,
+		.tally = &d->tally,
+	};
+
+	d->commit = receive.commit = commit_new(&commit);
+	d->receive = receive_new(&receive);
+	dest_set_background(d->dest, d->peer.link, READ_AHEAD * (size_t)credit->octets);
+	link_put_credit(d->peer.link, credit);
+}
+
+/* The plan goes over whole; a refused server gets an empty one, so that the fetcher leaves in good order. */
+static int
+send_plan(struct deliverer *d, bool is_refused, struct error *err)
+{
+	size_t actions = 0;
+
+	if (!is_refused && is_reading_only(d)) {
+		actions = show(d);
+	} else if (!is_refused) {
+		for (size_t i = 0; i < d->roster.count; i++)
+			actions += ask_for(d, i) ? 1 : 0;
+		start_receiving(d);
+	}
+	link_put_value(d->peer.link, LINK_PLANNED, actions);
+	return peer_flush(&d->peer, err);
+}
+
+static void
+send_progress(struct deliverer *d, bool at_end)
+{
+	struct link_progress progress = {
+		.messages = d->tally.done,
+		.messages_total = d->totals.fetch,
+		.octets = d->tally.octets_done,
+		.octets_total = d->totals.fetch_octets,
+	};
+	struct error ignored;
+	int64_t now = clock_monotonic_ms();
+
+	if (is_reading_only(d) || d->totals.fetch == 0)
+		return;
+	if (!at_end && (now < d->progress_due || link_pending(d->poller) != 0))
+		return;
+	d->progress_due = now + PROGRESS_MS;
+	if (d->receive != NULL)
+		progress.octets = receive_octets(d->receive);
+	link_put_progress(d->poller, &progress);
+	/* A poller that is gone has sent its signal: the stop flag tells. */
+	if (link_flush(d->poller, &ignored) != 0)
+		d->progress_due = CLOCK_NEVER;
+}
+
+static void
+tell_failures(struct deliverer *d)
+{
+	for (size_t i = 0; i < d->tally.failure_count; i++) {
+		const struct tally_failure *failure = &d->tally.failures[i];
+		enum log_level level = LOG_LEVEL_WARN;
+		char id[QUOTE_SIZE];
+
+		if (d->failures_told++ >= FAILURES_TOLD)
+			level = LOG_LEVEL_VERBOSE;
+		log_line(level, "message %u (%s): %s", failure->row->number,
+			quote_bytes(id, failure->row->id.data, failure->row->id.len),
+			failure->text);
+	}
+	tally_forget_failures(&d->tally);
+}
+
+static int
+take_head(struct deliverer *d, const struct link_frame *frame, struct error *err)
+{
+	ssize_t row = roster_find(&d->roster, frame->number, err);
+
+	if (row < 0)
+		return -1;
+	if (d->roster.messages[row].state != MESSAGE_HEAD)
+		return peer_out_of_turn(frame, err);
+	d->roster.messages[row].state = MESSAGE_IDLE;
+	show_list_row(d->poller, &d->roster.rows[row], d->uidl);
+	if (frame->type == LINK_HEAD)
+		show_list_header(d->poller, frame->data, frame->data_len);
+	return 0;
+}
+
+/* 1 when it was the last. */
+static int
+take_frame(struct deliverer *d, const struct link_frame *frame, struct error *err)
+{
+	switch (frame->type) {
+	case LINK_RESULT:
+		return peer_take_result(&d->peer, frame, err) == 0 ? 1 : -1;
+	case LINK_HEAD:
+		return take_head(d, frame, err);
+	case LINK_BEGIN:
+	case LINK_DATA:
+	case LINK_END:
+	case LINK_CUT:
+	case LINK_REFUSED:
+		if (d->receive != NULL)
+			return receive_take(d->receive, frame, err);
+		return frame->type == LINK_REFUSED ? take_head(d, frame, err)
+						   : peer_out_of_turn(frame, err);
+	case LINK_DRAINED:
+		if (d->receive == NULL || receive_is_open(d->receive))
+			return peer_out_of_turn(frame, err);
+		return commit_flush(d->commit, err);
+	case LINK_DELETED:
+	case LINK_UNDELETED:
+		return farewell_take_deletion(&d->farewell, &d->roster, &d->tally, frame, err);
+	case LINK_GONE:
+		return farewell_take_gone(&d->farewell, &d->roster, d->uidl, frame, err);
+	default:
+		return peer_out_of_turn(frame, err);
+	}
+}
+
+/* A group whose time has come: it is full, or the link is quiet. Never while a message is on its way. */
+static int
+commit_when_due(struct deliverer *d, bool is_quiet, struct error *err)
+{
+	if (d->commit == NULL || receive_is_open(d->receive))
+		return 0;
+	if (!is_quiet && !commit_is_full(d->commit))
+		return 0;
+	return commit_flush(d->commit, err);
+}
+
+static int
+after_frame(struct deliverer *d, struct error *err)
+{
+	tell_failures(d);
+	send_progress(d, false);
+	/* A full disk, a lock that is held, a command that cannot be run: the rest would fail alike. */
+	if (d->tally.has_trouble || peer_is_interrupted(&d->peer))
+		peer_stop(&d->peer);
+	if (is_reading_only(d) && link_flush(d->poller, err) != 0)
+		return error_prefix(err, "the poller");
+	return peer_flush(&d->peer, err);
+}
+
+/* Everything after the plan, until the fetcher's result. */
+static int
+carry_out(struct deliverer *d, struct error *err)
+{
+	struct link_frame frame;
+	int result = 0;
+
+	while (result == 0) {
+		bool waits_for_quiet = d->commit != NULL && !commit_is_empty(d->commit) &&
+			!receive_is_open(d->receive);
+		int64_t quiet = waits_for_quiet ? clock_monotonic_ms() + QUIET_MS : CLOCK_NEVER;
+		int found = peer_next(&d->peer, &frame, quiet, err);
+
+		if (found < 0)
+			return -1;
+		if (found > 0)
+			result = take_frame(d, &frame, err);
+		if (result == 0 && commit_when_due(d, found == 0, err) != 0)
+			return -1;
+		if (result == 0 && after_frame(d, err) != 0)
+			return -1;
+	}
+	return result < 0 ? -1 : 0;
+}
+
+static int
+run_session(struct deliverer *d, struct error *err)
+{
+	struct error refusal;
+	bool is_refused;
+
+	if (await_listing(d, err) != 0)
+		return -1;
+	is_refused = check_server(d, &refusal) != 0;
+	if (!is_refused)
+		make_plan(d);
+	if (send_plan(d, is_refused, err) != 0 || carry_out(d, err) != 0)
+		return -1;
+	if (is_refused)
+		*err = refusal;
+	return is_refused ? -1 : 0;
+}
+
+/* The last words of the state. Complete messages are committed even when the fetcher has died. */
+static int
+finish_state(struct deliverer *d, int result, struct error *err)
+{
+	struct error failure;
+	int finished = 0;
+
+	if (d->receive != NULL) {
+		receive_abandon(d->receive);
+		finished = commit_flush(d->commit, &failure);
+		tell_failures(d);
+	}
+	if (finished == 0) {
+		farewell_add_facts(d->uidl, d->peer.no_pipelining, d->login_when != 0,
+			result != 0 ? err : NULL);
+		if (d->roster.is_complete && d->commit != NULL)
+			roster_add_off_unmatched(&d->roster, d->uidl, clock_wall_seconds());
+		finished = uidl_commit(d->uidl, &failure);
+	}
+	if (finished != 0)
+		*err = failure;
+	else if (d->roster.is_complete && d->commit != NULL && !commit_has_open_tries(d->commit) &&
+		uidl_compact(d->uidl, clock_wall_seconds(), &failure) != 0)
+		log_warn("the state is not compacted: %s", failure.text);
+	return finished != 0 ? -1 : result;
+}
+
+static void
+fill_report(const struct deliverer *d, struct link_report *report)
+{
+	uint32_t gone = d->farewell.is_gone ? d->farewell.deleted : 0;
+
+	report->fetched = d->tally.fetched;
+	report->octets = d->tally.octets;
+	report->deleted = gone;
+	report->left = (uint32_t)d->roster.count - gone;
+	report->skipped = d->totals.skip;
+	report->failed = d->tally.failed;
+}
+
+/* The session's error among what went wrong: the gravest, and a signal's is its own. */
+static int
+judge(const struct deliverer *d, int result, struct error *err)
+{
+	if (d->tally.has_trouble &&
+		(result == 0 || err->class == ERROR_INTERRUPTED ||
+			error_graver_status(error_exit_status(d->tally.trouble.class),
+				error_exit_status(err->class)) ==
+				error_exit_status(d->tally.trouble.class))) {
+		*err = d->tally.trouble;
+		return -1;
+	}
+	if (result == 0 && peer_is_interrupted(&d->peer))
+		return error_set(err, ERROR_INTERRUPTED, "interrupted: the rest comes next time");
+	return result;
+}
+
+int
+deliverer_run(struct deliverer *d, struct link *fetcher, struct link *poller,
+	struct link_report *report, struct error *err)
+{
+	int64_t started = clock_monotonic_ms();
+	int result;
+
+	peer_init(&d->peer, fetcher, d->account, d->settings->stop);
+	d->poller = poller;
+	*report = (struct link_report){0};
+	result = run_session(d, err);
+	if (!is_reading_only(d))
+		result = finish_state(d, result, err);
+	else if (link_flush_all(poller, clock_monotonic_ms() + TEXT_MS, err) != 0)
+		result = error_prefix(err, "the poller");
+	result = judge(d, result, err);
+	send_progress(d, true);
+	if (d->failures_told > FAILURES_TOLD)
+		log_warn("%u more messages failed", d->failures_told - FAILURES_TOLD);
+	fill_report(d, report);
+	report->ok = result == 0;
+	if (result != 0)
+		report->class = err->class;
+	report->milliseconds = clock_monotonic_ms() - started;
+	return result;
+}

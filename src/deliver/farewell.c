@@ -1,0 +1,63 @@
+#include "deliver/farewell.h"
+
+#include "base/clock.h"
+#include "base/quote.h"
+#include "deliver/peer.h"
+
+int
+farewell_take_deletion(struct farewell *farewell, struct roster *roster, struct tally *tally,
+	const struct link_frame *frame, struct error *err)
+{
+	ssize_t row = roster_find(roster, frame->number, err);
+	char quoted[QUOTE_SIZE];
+	struct error reason;
+
+	if (row < 0)
+		return -1;
+	if (roster->messages[row].state != MESSAGE_DELETING || farewell->is_gone)
+		return peer_out_of_turn(frame, err);
+	if (frame->type == LINK_DELETED) {
+		roster->messages[row].state = MESSAGE_DELETED;
+		farewell->deleted++;
+		return 0;
+	}
+	roster->messages[row].state = MESSAGE_KEPT;
+	error_set(&reason, ERROR_DELIVERY_TEMP,
+		"kept here, but the server does not delete it: \"%s\"",
+		quote_bytes(quoted, frame->data, frame->data_len));
+	tally_tell(tally, &roster->rows[row], &reason);
+	return 0;
+}
+
+int
+farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl *uidl,
+	const struct link_frame *frame, struct error *err)
+{
+	if (farewell->is_gone || farewell->deleted == 0)
+		return peer_out_of_turn(frame, err);
+	farewell->is_gone = true;
+	for (size_t i = 0; i < roster->count; i++) {
+		const struct message *message = &roster->messages[i];
+
+		/* Two messages may have come to one record: it is forgotten once. */
+		if (message->state == MESSAGE_DELETED && message->entry->status != UIDL_DEAD)
+			uidl_add_bye(uidl, message->entry);
+	}
+	return uidl_commit(uidl, err);
+}
+
+void
+farewell_add_facts(
+	struct uidl *uidl, bool no_pipelining, bool has_logged_in, const struct error *failure)
+{
+	const struct uidl_facts *facts = uidl_facts(uidl);
+	uint32_t before = facts->failures_class == ERROR_AUTH ? facts->failures : 0;
+	int64_t now = clock_wall_seconds();
+
+	if (no_pipelining && !facts->lock_step)
+		uidl_add_lock_step(uidl, now);
+	if (failure != NULL && failure->class == ERROR_AUTH)
+		uidl_add_failures(uidl, before + 1, now, ERROR_AUTH);
+	else if (has_logged_in && facts->failures != 0)
+		uidl_add_failures(uidl, 0, now, ERROR_AUTH);
+}

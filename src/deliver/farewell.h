@@ -1,0 +1,38 @@
+/*
+ * The end of a session: what the server has deleted is forgotten, what is worth
+ * knowing next time is recorded.
+ */
+#ifndef POPHAUL_DELIVER_FAREWELL_H
+#define POPHAUL_DELIVER_FAREWELL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "deliver/roster.h"
+#include "deliver/tally.h"
+#include "deliver/uidl.h"
+#include "link/link.h"
+
+/* A zeroed struct: nothing is deleted yet. */
+struct farewell {
+	uint32_t deleted; /* +OK to DELE */
+	bool is_gone;     /* and +OK to QUIT */
+};
+
+/* Take LINK_DELETED or UNDELETED, which counts as a failure. ERROR_BUG: not to be deleted. */
+int farewell_take_deletion(struct farewell *farewell, struct roster *roster, struct tally *tally,
+	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * Take LINK_GONE: record and commit that the deleted messages are forgotten, so that they are
+ * new mail should they come again. ERROR_BUG: nothing was deleted; ERROR_WRITE.
+ */
+int farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl *uidl,
+	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
+
+/* Queue the facts: `no_pipelining`, and refused logins, which `failure` (NULL: all went well) may be. */
+void farewell_add_facts(
+	struct uidl *uidl, bool no_pipelining, bool has_logged_in, const struct error *failure);
+
+#endif

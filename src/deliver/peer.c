@@ -1,0 +1,87 @@
+#include "deliver/peer.h"
+
+#include "base/clock.h"
+
+void
+peer_init(struct peer *peer, struct link *link, const struct account *account,
+	const volatile int *stop)
+{
+	*peer = (struct peer){
+		.link = link,
+		.stop = stop,
+		/* It gives up by itself much earlier. */
+		.patience_ms = account->connect_timeout_ms + 3 * account->timeout_ms,
+	};
+	peer->last = clock_monotonic_ms() + peer->patience_ms;
+}
+
+bool
+peer_is_interrupted(const struct peer *peer)
+{
+	return peer->stop != NULL && *peer->stop != 0;
+}
+
+int
+peer_next(struct peer *peer, struct link_frame *frame, int64_t deadline, struct error *err)
+{
+	const volatile int *stop = peer->is_stopped ? NULL : peer->stop;
+	int found;
+
+	found = link_wait(
+		peer->link, frame, deadline < peer->last ? deadline : peer->last, stop, err);
+	if (found < 0)
+		return error_prefix(err, "the fetcher");
+	if (found > 0) {
+		peer->last = clock_monotonic_ms() + peer->patience_ms;
+		return 1;
+	}
+	if (clock_poll_timeout(peer->last) == 0)
+		return error_set(err, ERROR_TIMEOUT, "the fetcher gives no sign of life: ended");
+	if (peer_is_interrupted(peer))
+		peer_stop(peer);
+	return 0;
+}
+
+int
+peer_flush(struct peer *peer, struct error *err)
+{
+	if (link_pending(peer->link) == 0)
+		return 0;
+	if (link_flush_all(peer->link, clock_monotonic_ms() + peer->patience_ms, err) != 0)
+		return error_prefix(err, "the fetcher");
+	return 0;
+}
+
+void
+peer_stop(struct peer *peer)
+{
+	if (!peer->is_stopped)
+		link_put(peer->link, LINK_STOP);
+	peer->is_stopped = true;
+}
+
+int
+peer_take_result(struct peer *peer, const struct link_frame *frame, struct error *err)
+{
+	size_t len = frame->data_len < ERROR_TEXT_MAX ? frame->data_len : ERROR_TEXT_MAX - 1;
+
+	peer->no_pipelining = frame->u.result.no_pipelining;
+	if (frame->u.result.ok)
+		return 0;
+	/* What the server said in it is quoted already; no other octet gets to a terminal either. */
+	err->class = frame->u.result.class;
+	for (size_t i = 0; i < len; i++) {
+		char octet = frame->data[i];
+
+		err->text[i] = octet >= ' ' && octet <= '~' ? octet : '?';
+	}
+	err->text[len] = '\0';
+	return -1;
+}
+
+int
+peer_out_of_turn(const struct link_frame *frame, struct error *err)
+{
+	return error_set(err, ERROR_BUG, "the fetcher sent a frame of type %d out of turn",
+		(int)frame->type);
+}

@@ -1,0 +1,119 @@
+#include "deliver/show.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "base/quote.h"
+#include "deliver/header.h"
+
+static void
+send_text(struct link *poller, struct buf *text)
+{
+	link_put_data(poller, LINK_TEXT, buf_data(text), text->len);
+	buf_release(text);
+}
+
+/* Number, octets and unique id in columns. */
+static void
+put_columns(struct buf *text, const struct plan_row *row)
+{
+	char id[QUOTE_SIZE], octets[24] = "?";
+
+	if (row->octets != LINK_OCTETS_UNKNOWN)
+		snprintf(octets, sizeof octets, "%" PRIu64, row->octets);
+	quote_bytes(id, row->id.data, row->id.len);
+	buf_printf(text, "%6" PRIu32 " %10s  %s", row->number, octets, row->id.none ? "-" : id);
+}
+
+static bool
+is_seen(struct uidl *uidl, const struct plan_row *row)
+{
+	return !row->id.none && uidl_find(uidl, &row->id) != NULL;
+}
+
+void
+show_list_title(struct link *poller, const struct account *account, const struct roster *roster,
+	struct uidl *uidl)
+{
+	struct buf text = {0};
+	uint64_t octets = 0;
+	size_t unseen = 0;
+
+	for (size_t i = 0; i < roster->count; i++) {
+		const struct plan_row *row = &roster->rows[i];
+
+		octets += row->octets != LINK_OCTETS_UNKNOWN ? row->octets : 0;
+		unseen += is_seen(uidl, row) ? 0 : 1;
+	}
+	buf_printf(&text, "%s: %zu messages, %" PRIu64 " octets, %zu of them new\n", account->name,
+		roster->count, octets, unseen);
+	send_text(poller, &text);
+}
+
+void
+show_list_row(struct link *poller, const struct plan_row *row, struct uidl *uidl)
+{
+	struct buf text = {0};
+
+	put_columns(&text, row);
+	buf_printf(&text, "  %s\n", is_seen(uidl, row) ? "seen" : "new");
+	send_text(poller, &text);
+}
+
+void
+show_list_header(struct link *poller, const char *header, size_t len)
+{
+	static const char *const names[] = {"From", "Subject", "Date"};
+	struct buf text = {0};
+
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		char shown[HEADER_SHOWN_SIZE];
+
+		header_show(header, len, names[i], shown);
+		if (shown[0] != '\0')
+			buf_printf(&text, "%20s%s: %s\n", "", names[i], shown);
+	}
+	send_text(poller, &text);
+}
+
+static const char *
+describe(const struct plan_row *row)
+{
+	switch (row->verdict) {
+	case PLAN_FETCH:
+		return row->delete_after ? "fetch and delete" : "fetch";
+	case PLAN_COMPARE:
+		return "fetch and compare";
+	case PLAN_DELETE:
+		return "delete";
+	case PLAN_LEAVE:
+		return "leave";
+	case PLAN_SKIP_BIG:
+	case PLAN_SKIP_LIMIT:
+	case PLAN_SKIP_OLD:
+		return "skip";
+	}
+	return "?";
+}
+
+void
+show_plan(struct link *poller, const struct account *account, const struct roster *roster,
+	const struct plan_totals *totals)
+{
+	struct buf text = {0};
+
+	for (size_t i = 0; i < roster->count; i++) {
+		const struct plan_row *row = &roster->rows[i];
+
+		put_columns(&text, row);
+		buf_printf(&text, "  %s: %s\n", describe(row), row->reason);
+	}
+	buf_printf(&text,
+		"%s: would fetch %" PRIu32 " messages (%" PRIu64 " octets), delete %" PRIu32
+		", leave %" PRIu32 ", skip %" PRIu32 "; nothing was changed\n",
+		account->name, totals->fetch, totals->fetch_octets, totals->delete, totals->leave,
+		totals->skip);
+	send_text(poller, &text);
+}

@@ -1,0 +1,119 @@
+#include "deliver/welcome.h"
+
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "deliver/dest.h"
+
+int64_t
+welcome_back_off(uint32_t refusals)
+{
+	int64_t seconds = WELCOME_BACKOFF;
+
+	if (refusals < WELCOME_REFUSALS)
+		return 0;
+	for (uint32_t n = WELCOME_REFUSALS; n < refusals && seconds < WELCOME_BACKOFF_MAX; n++)
+		seconds *= 2;
+	return seconds < WELCOME_BACKOFF_MAX ? seconds : WELCOME_BACKOFF_MAX;
+}
+
+int
+welcome_check_back_off(const struct account *account, const struct uidl_facts *facts, int64_t now,
+	struct error *err)
+{
+	int64_t left;
+
+	if (facts->failures == 0 || facts->failures_class != ERROR_AUTH)
+		return 0;
+	left = facts->failures_when + welcome_back_off(facts->failures) - now;
+	/* A failure of the future is one of a wrong clock. */
+	if (left <= 0 || facts->failures_when > now)
+		return 0;
+	return error_set(err, ERROR_BUSY,
+		"the login was refused %u times in a row: not tried for another %lld min; "
+		"'pophaul %s' tries at once",
+		facts->failures, (long long)((left + 59) / 60), account->name);
+}
+
+int
+welcome_wait_login_delay(
+	const struct uidl_facts *facts, const volatile int *stop, struct error *err)
+{
+	int64_t left = 0, now = clock_wall_seconds(), deadline;
+
+	if (facts->login_delay > 0 && facts->login_when > 0 && facts->login_when <= now &&
+		now - facts->login_when < facts->login_delay)
+		left = facts->login_delay - (now - facts->login_when);
+	if (left > WELCOME_WAIT_MAX)
+		return error_set(err, ERROR_BUSY,
+			"the server asks for %lld s between logins, %lld s to go",
+			(long long)facts->login_delay, (long long)left);
+	deadline = clock_monotonic_ms() + left * 1000;
+	while (clock_poll_timeout(deadline) != 0) {
+		if (stop != NULL && *stop != 0)
+			return error_set(err, ERROR_INTERRUPTED,
+				"interrupted while waiting for the server's login delay");
+		/* A signal ends the wait; one that comes just before it is seen within a second. */
+		poll(NULL, 0,
+			left > 0 && clock_poll_timeout(deadline) > 1000
+				? 1000
+				: clock_poll_timeout(deadline));
+	}
+	return 0;
+}
+
+static bool
+is_same_dest(const char *a, const char *b)
+{
+	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
+}
+
+/* The tries from `first` that went to one destination; returns how many. */
+static size_t
+settle_run(const struct account *account, struct uidl *uidl, size_t first, size_t *delivered_out,
+	struct error *err)
+{
+	size_t count = uidl_try_count(uidl) - first, run = 0;
+	const char *dest = uidl_try_at(uidl, first)->dest;
+	struct dest_claim *claims = xcalloc(count, sizeof *claims);
+	int64_t now = clock_wall_seconds();
+
+	while (run < count && is_same_dest(uidl_try_at(uidl, first + run)->dest, dest)) {
+		claims[run].token = uidl_try_at(uidl, first + run)->token;
+		run++;
+	}
+	if (dest_recover(account, dest, claims, run, err) != 0)
+		run = 0;
+	for (size_t i = 0; i < run; i++) {
+		const struct uidl_try *try = uidl_try_at(uidl, first + i);
+
+		if (!claims[i].delivered)
+			continue;
+		uidl_add_got(uidl, now, try->octets, &try->digest, &try->id);
+		(*delivered_out)++;
+	}
+	free(claims);
+	return run;
+}
+
+int
+welcome_settle_tries(const struct account *account, struct uidl *uidl, size_t *settled_out,
+	size_t *delivered_out, struct error *err)
+{
+	size_t count = uidl_try_count(uidl), run;
+
+	*settled_out = *delivered_out = 0;
+	if (count == 0)
+		return 0;
+	for (size_t at = 0; at < count; at += run) {
+		run = settle_run(account, uidl, at, delivered_out, err);
+		if (run == 0)
+			return -1;
+	}
+	*settled_out = count;
+	uidl_clear_tries(uidl);
+	return uidl_commit(uidl, err);
+}

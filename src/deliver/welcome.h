@@ -1,0 +1,45 @@
+/*
+ * Before the session: may this account be polled already, and what did a dead
+ * session leave half done?
+ */
+#ifndef POPHAUL_DELIVER_WELCOME_H
+#define POPHAUL_DELIVER_WELCOME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "config/account.h"
+#include "deliver/uidl.h"
+
+/* LOGIN-DELAY: so much is waited for; more is for the next run. */
+#define WELCOME_WAIT_MAX 30
+
+/* Logins refused in a row before the account is left alone for a while, in seconds, doubled each time. */
+#define WELCOME_REFUSALS    3
+#define WELCOME_BACKOFF     (15 * 60)
+#define WELCOME_BACKOFF_MAX (24 * 60 * 60)
+
+/* How long the account is left alone after `refusals` in a row: 0, or seconds. */
+int64_t welcome_back_off(uint32_t refusals);
+
+/* ERROR_BUSY: logins were refused too often, and too little time has passed since. */
+int welcome_check_back_off(const struct account *account, const struct uidl_facts *facts,
+	int64_t now, struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * Wait until the server's LOGIN-DELAY (RFC 2449 section 6.5) is over, or until `*stop`. ERROR_BUSY when
+ * more than WELCOME_WAIT_MAX seconds remain, ERROR_INTERRUPTED.
+ */
+int welcome_wait_login_delay(const struct uidl_facts *facts, const volatile int *stop,
+	struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * Settle the `try` records of a dead session with their destinations, and commit. `settled_out` gets
+ * how many there were, `delivered_out` how many of them are delivered. ERROR_WRITE, ERROR_CREATE, ERROR_BUSY (locks).
+ */
+int welcome_settle_tries(const struct account *account, struct uidl *uidl, size_t *settled_out,
+	size_t *delivered_out, struct error *err) __attribute__((warn_unused_result));
+
+#endif
