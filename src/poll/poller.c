@@ -1,0 +1,331 @@
+#include "poll/poller.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "poll/limits.h"
+#include "poll/progress.h"
+#include "poll/report.h"
+
+/* Stopped workers are told again this often: a signal may fall just before a wait. */
+#define TICK_MS PROGRESS_INTERVAL_MS
+
+/* One account's run. */
+struct slot {
+	struct worker worker;
+	size_t account;
+	struct link_progress progress;
+	struct buf text; /* lines for standard output, kept together until the end */
+	struct link_report report;
+	char error[ERROR_TEXT_MAX];
+	bool has_reported;
+};
+
+struct pass {
+	const struct poller_settings *settings;
+	struct report_settings reporting;
+	struct report_totals totals;
+	struct limits limits;
+	struct progress progress;
+	struct progress_state done; /* of accounts that ended */
+	struct slot *slots;         /* settings->jobs of them */
+	struct slot **running;      /* behind each pollfd */
+	struct pollfd *watched;
+	int signals_answered;
+};
+
+static volatile sig_atomic_t signals_received;
+
+static void
+count_signal(int number)
+{
+	(void)number;
+	signals_received++;
+}
+
+static void
+catch_signals(void)
+{
+	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
+	struct sigaction action = {.sa_handler = count_signal}, old;
+
+	sigemptyset(&action.sa_mask);
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
+		/* What nohup(1) or a shell's background ignores stays ignored. */
+		if (sigaction(numbers[i], NULL, &old) != 0 || old.sa_handler != SIG_IGN)
+			sigaction(numbers[i], &action, NULL);
+	}
+	action.sa_handler = SIG_IGN;
+	sigaction(SIGPIPE, &action, NULL);
+}
+
+static void
+print_text(struct pass *pass, struct slot *slot)
+{
+	progress_clear(&pass->progress);
+	if (fwrite(buf_data(&slot->text), 1, slot->text.len, stdout) != slot->text.len ||
+		fflush(stdout) != 0) {
+		log_error("cannot write standard output: %s", strerror(errno));
+		pass->totals.status =
+			error_graver_status(pass->totals.status, error_exit_status(ERROR_WRITE));
+		clearerr(stdout);
+	}
+	buf_clear(&slot->text);
+}
+
+static struct slot *
+free_slot(struct pass *pass)
+{
+	for (size_t i = 0; i < pass->settings->jobs; i++) {
+		if (pass->slots[i].worker.pid == 0)
+			return &pass->slots[i];
+	}
+	return NULL;
+}
+
+static void
+end_account(struct pass *pass, size_t account, const struct link_report *report, const char *text)
+{
+	progress_clear(&pass->progress);
+	report_account(&pass->reporting, &pass->totals, pass->settings->accounts[account]->name,
+		report, text);
+	pass->done.accounts++;
+}
+
+static void
+start_account(struct pass *pass, size_t account)
+{
+	const struct poller_settings *settings = pass->settings;
+	struct worker_settings how = {
+		.mode = settings->mode,
+		.state_dir = settings->state_dir,
+		.verbose = settings->verbose,
+		.ignore_back_off = settings->ignore_back_off,
+		.accounts = settings->accounts,
+		.account_count = settings->count,
+	};
+	struct slot *slot = free_slot(pass);
+	struct link_report failed = {.ok = false, .class = ERROR_SYSTEM};
+	struct error err;
+
+	*slot = (struct slot){.account = account};
+	limits_start(&pass->limits, account);
+	if (worker_start(&slot->worker, settings->accounts[account], &how, &err) == 0)
+		return;
+	limits_end(&pass->limits, account);
+	end_account(pass, account, &failed, err.text);
+}
+
+static void
+start_accounts(struct pass *pass)
+{
+	size_t account;
+
+	while (signals_received == 0 &&
+		(account = limits_next(&pass->limits)) < pass->settings->count)
+		start_account(pass, account);
+}
+
+static void
+end_slot(struct pass *pass, struct slot *slot)
+{
+	struct error err;
+
+	if (worker_finish(&slot->worker, slot->has_reported, &err) != 0) {
+		bool killed = signals_received > 1;
+
+		slot->report =
+			(struct link_report){.class = killed ? ERROR_INTERRUPTED : err.class};
+		snprintf(slot->error, sizeof slot->error, "%s",
+			killed ? "ended at once by a second signal" : err.text);
+	}
+	if (slot->text.len != 0)
+		print_text(pass, slot);
+	buf_release(&slot->text);
+	pass->done.messages += slot->progress.messages;
+	pass->done.messages_total += slot->progress.messages_total;
+	pass->done.octets += slot->progress.octets;
+	pass->done.octets_total += slot->progress.octets_total;
+	limits_end(&pass->limits, slot->account);
+	end_account(pass, slot->account, &slot->report, slot->error);
+}
+
+static void
+take_frame(struct pass *pass, struct slot *slot, const struct link_frame *frame)
+{
+	switch (frame->type) {
+	case LINK_PROGRESS:
+		slot->progress = frame->u.progress;
+		break;
+	case LINK_TEXT:
+		buf_append(&slot->text, frame->data, frame->data_len);
+		/* Alone, nobody's lines can come between. */
+		if (pass->settings->count == 1)
+			print_text(pass, slot);
+		break;
+	case LINK_REPORT:
+		slot->report = frame->u.report;
+		snprintf(
+			slot->error, sizeof slot->error, "%.*s", (int)frame->data_len, frame->data);
+		slot->has_reported = true;
+		break;
+	default:
+		break;
+	}
+}
+
+/* Read what a worker says; false once it has said all. */
+static bool
+hear_worker(struct pass *pass, struct slot *slot)
+{
+	struct link_frame frame;
+	struct error err;
+	int filled = link_fill(slot->worker.link, &err), got;
+
+	while ((got = link_next(slot->worker.link, &frame, &err)) > 0) {
+		take_frame(pass, slot, &frame);
+		if (slot->has_reported)
+			return false;
+	}
+	return filled >= 0 && got == 0;
+}
+
+static void
+draw(struct pass *pass)
+{
+	struct progress_state state = pass->done;
+
+	if (!pass->progress.is_on)
+		return;
+	state.accounts_total = pass->settings->count;
+	for (size_t i = 0; i < pass->settings->jobs; i++) {
+		const struct slot *slot = &pass->slots[i];
+
+		if (slot->worker.pid == 0)
+			continue;
+		state.messages += slot->progress.messages;
+		state.messages_total += slot->progress.messages_total;
+		state.octets += slot->progress.octets;
+		state.octets_total += slot->progress.octets_total;
+	}
+	progress_draw(&pass->progress, &state);
+}
+
+static void
+answer_signals(struct pass *pass)
+{
+	if (signals_received == 0)
+		return;
+	if (pass->signals_answered == 0) {
+		progress_clear(&pass->progress);
+		log_warn("interrupted: finishing what is complete (a second signal ends at once)");
+	}
+	pass->signals_answered = signals_received;
+	for (size_t i = 0; i < pass->settings->jobs; i++)
+		worker_stop(&pass->slots[i].worker, signals_received > 1);
+}
+
+static size_t
+watch_workers(struct pass *pass)
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < pass->settings->jobs; i++) {
+		struct slot *slot = &pass->slots[i];
+
+		if (slot->worker.pid == 0)
+			continue;
+		pass->running[count] = slot;
+		pass->watched[count++] =
+			(struct pollfd){.fd = link_fd(slot->worker.link), .events = POLLIN};
+	}
+	return count;
+}
+
+static void
+run_pass(struct pass *pass)
+{
+	size_t count;
+
+	for (;;) {
+		start_accounts(pass);
+		count = watch_workers(pass);
+		if (count == 0)
+			return;
+		answer_signals(pass);
+		if (poll(pass->watched, count, TICK_MS) < 0)
+			continue; /* EINTR: a signal, answered above */
+		for (size_t i = 0; i < count; i++) {
+			if (pass->watched[i].revents != 0 && !hear_worker(pass, pass->running[i]))
+				end_slot(pass, pass->running[i]);
+		}
+		draw(pass);
+	}
+}
+
+static bool
+needs_system_trust(const struct poller_settings *settings)
+{
+	for (size_t i = 0; i < settings->count; i++) {
+		const struct account *account = settings->accounts[i];
+
+		if (account->tls != ACCOUNT_TLS_NONE && account->tls_trust_file == NULL)
+			return true;
+	}
+	return false;
+}
+
+static int
+final_status(const struct pass *pass)
+{
+	int status = pass->totals.status;
+
+	if (signals_received != 0)
+		return error_graver_status(status, error_exit_status(ERROR_INTERRUPTED));
+	if (status == 0 && pass->totals.fetched == 0 && pass->settings->mode == WORKER_FETCH)
+		return pass->settings->no_mail_status;
+	return status;
+}
+
+int
+poller_run(const struct poller_settings *settings)
+{
+	int64_t started = clock_monotonic_ms();
+	struct pass pass = {
+		.settings = settings,
+		.reporting = {.shows_results = settings->shows_results,
+			      .format = settings->format,
+			      .changes_nothing = settings->mode != WORKER_FETCH},
+	};
+	struct error err;
+
+	if (worker_prepare(needs_system_trust(settings), &err) != 0) {
+		log_error("%s", err.text);
+		return error_exit_status(err.class);
+	}
+	catch_signals();
+	limits_init(&pass.limits, settings->accounts, settings->count, settings->jobs,
+		settings->per_host);
+	progress_init(&pass.progress, settings->shows_progress);
+	pass.slots = xcalloc(settings->jobs, sizeof *pass.slots);
+	pass.running = xcalloc(settings->jobs, sizeof *pass.running);
+	pass.watched = xcalloc(settings->jobs, sizeof *pass.watched);
+
+	run_pass(&pass);
+	progress_clear(&pass.progress);
+	report_all(&pass.reporting, &pass.totals, clock_monotonic_ms() - started);
+
+	free(pass.slots);
+	free(pass.running);
+	free(pass.watched);
+	limits_release(&pass.limits);
+	return final_status(&pass);
+}

@@ -1,0 +1,262 @@
+#include "poll/worker.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/child.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "config/credential.h"
+#include "deliver/deliverer.h"
+#include "fetch/fetcher.h"
+
+/* How long the fetcher has to end by itself once its session is over, and the poller to read the report. */
+#define FAREWELL_MS 5000
+
+static volatile int stop_requested;
+
+static void
+request_stop(int number)
+{
+	(void)number;
+	stop_requested = 1;
+}
+
+static void
+set_handler(int number, void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler}, old;
+
+	/* What nohup(1) or a shell's background ignores stays ignored. */
+	if (sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+		return;
+	sigemptyset(&action.sa_mask);
+	sigaction(number, &action, NULL);
+}
+
+/* No descriptor of another account, of its lock, of its link, may live on in this process. */
+static void
+close_all_but(int keep)
+{
+	if (keep > STDERR_FILENO + 1)
+		syscall(SYS_close_range, STDERR_FILENO + 1U, (unsigned)keep - 1U, 0U);
+	syscall(SYS_close_range, (unsigned)keep + 1U, ~0U, 0U);
+}
+
+/* The fetcher process: everything of the deliverer is closed before the first octet of the network. */
+static _Noreturn void
+be_fetcher(const struct account *account, struct secret *password, int fd, bool lock_step)
+{
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	struct link *link;
+	int status;
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+	/* A signal to the whole group is for the deliverer to answer: it says LINK_STOP. */
+	set_handler(SIGINT, SIG_IGN);
+	set_handler(SIGTERM, SIG_IGN);
+	set_handler(SIGHUP, SIG_IGN);
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+		_exit(EX_OSERR);
+	close_all_but(fd);
+	link = link_new(fd);
+	status = fetcher_run(account, password, link, lock_step);
+	link_free(link);
+	_exit(status);
+}
+
+static bool
+has_ended(pid_t pid, int *status)
+{
+	return waitpid(pid, status, WNOHANG) == pid;
+}
+
+/* The session is over: the fetcher ends by itself, or is ended. */
+static void
+reap_fetcher(pid_t pid, bool at_once)
+{
+	int64_t deadline = clock_monotonic_ms() + FAREWELL_MS;
+	struct timespec nap = {.tv_nsec = 2000000};
+	int status;
+
+	while (!at_once && clock_poll_timeout(deadline) != 0) {
+		if (has_ended(pid, &status))
+			return;
+		nanosleep(&nap, NULL);
+	}
+	kill(pid, SIGKILL);
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+}
+
+static enum deliverer_mode
+mode_of(const struct worker_settings *settings)
+{
+	switch (settings->mode) {
+	case WORKER_LIST:
+		return DELIVERER_LIST;
+	case WORKER_DRY_RUN:
+		return DELIVERER_DRY_RUN;
+	default:
+		return DELIVERER_FETCH;
+	}
+}
+
+static int
+run_with_fetcher(struct deliverer *deliverer, const struct account *account,
+	struct secret *password, struct link *poller, struct link_report *report, struct error *err)
+{
+	struct link *link;
+	pid_t pid;
+	int ends[2], result;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+		return error_set_errno(err, ERROR_SYSTEM, "cannot make a socket pair");
+	pid = fork();
+	if (pid == 0)
+		be_fetcher(account, password, ends[1], deliverer_wants_lock_step(deliverer));
+	secret_release(password);
+	close(ends[1]);
+	if (pid < 0) {
+		close(ends[0]);
+		return error_set_errno(err, ERROR_SYSTEM, "cannot fork the fetcher");
+	}
+	link = link_new(ends[0]);
+	result = deliverer_run(deliverer, link, poller, report, err);
+	link_free(link);
+	reap_fetcher(pid, result != 0 && err->class == ERROR_TIMEOUT);
+	return result;
+}
+
+/* The whole life of a worker, but for its farewell. */
+static int
+run_session(const struct account *account, const struct worker_settings *settings,
+	struct link *poller, struct link_report *report, struct error *err)
+{
+	struct deliverer_settings how = {
+		.mode = mode_of(settings),
+		.state_dir = settings->state_dir,
+		.verbose = settings->verbose,
+		.ignore_back_off = settings->ignore_back_off,
+		.stop = &stop_requested,
+	};
+	struct deliverer *deliverer = deliverer_open(account, &how, err);
+	struct secret password = {0};
+	bool has_password; /* some logins need none */
+	int result = -1;
+
+	if (deliverer == NULL)
+		return -1;
+	if (credential_resolve(account, &password, &has_password, err) == 0)
+		result = run_with_fetcher(deliverer, account, &password, poller, report, err);
+	secret_release(&password);
+	deliverer_free(deliverer);
+	return result;
+}
+
+static void
+wipe_other_secrets(const struct account *account, const struct worker_settings *settings)
+{
+	for (size_t i = 0; i < settings->account_count; i++) {
+		if (settings->accounts[i] != account)
+			secret_release(&settings->accounts[i]->password);
+	}
+}
+
+static _Noreturn void
+be_worker(const struct account *account, const struct worker_settings *settings, int fd)
+{
+	int64_t started = clock_monotonic_ms();
+	struct link_report report = {0};
+	struct error err = {.class = ERROR_BUG};
+	struct link *poller;
+
+	/* A poller that dies takes its workers with it, in good order. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	set_handler(SIGINT, request_stop);
+	set_handler(SIGTERM, request_stop);
+	set_handler(SIGHUP, request_stop);
+	wipe_other_secrets(account, settings);
+	close_all_but(fd);
+	log_set_account(account->name);
+	poller = link_new(fd);
+
+	report.ok = run_session(account, settings, poller, &report, &err) == 0;
+	if (!report.ok)
+		report.class = err.class;
+	report.milliseconds = clock_monotonic_ms() - started;
+	link_put_report(poller, &report, report.ok ? "" : err.text);
+	if (link_flush_all(poller, clock_monotonic_ms() + FAREWELL_MS, &err) != 0) {
+		log_error("the poller is gone: %s", err.text);
+		_exit(EX_OSERR);
+	}
+	_exit(EX_OK);
+}
+
+int
+worker_prepare(bool needs_system_trust, struct error *err)
+{
+	return fetcher_prepare(needs_system_trust, err);
+}
+
+int
+worker_start(struct worker *worker, const struct account *account,
+	const struct worker_settings *settings, struct error *err)
+{
+	int ends[2];
+
+	*worker = (struct worker){0};
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+		return error_set_errno(err, ERROR_SYSTEM, "cannot make a socket pair");
+	fflush(NULL);
+	worker->pid = fork();
+	if (worker->pid == 0)
+		be_worker(account, settings, ends[1]);
+	close(ends[1]);
+	if (worker->pid < 0) {
+		error_set_errno(err, ERROR_SYSTEM, "cannot fork a worker");
+		close(ends[0]);
+		worker->pid = 0;
+		return -1;
+	}
+	worker->link = link_new(ends[0]);
+	return 0;
+}
+
+void
+worker_stop(const struct worker *worker, bool at_once)
+{
+	if (worker->pid > 0)
+		kill(worker->pid, at_once ? SIGKILL : SIGTERM);
+}
+
+int
+worker_finish(struct worker *worker, bool has_reported, struct error *err)
+{
+	char how[128];
+	int status = 0;
+
+	link_free(worker->link);
+	/* A worker that breaks the link's rules has not ended by itself. */
+	if (!has_reported)
+		kill(worker->pid, SIGKILL);
+	while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
+		continue;
+	*worker = (struct worker){0};
+	if (has_reported)
+		return 0;
+	child_describe_status(status, how, sizeof how);
+	return error_set(err, ERROR_BUG, "the worker process %s", how);
+}

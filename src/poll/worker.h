@@ -1,0 +1,65 @@
+/*
+ * A worker: the two processes of one account, put together here and nowhere
+ * else. The forked worker is the deliverer; it forks the fetcher, runs the
+ * session, reports to the poller over a link and ends.
+ *
+ *	worker_prepare()    once, before the first
+ *	worker_start()      in the poller
+ *	link_next(…)        LINK_PROGRESS, LINK_TEXT, at last LINK_REPORT
+ *	worker_stop()       ask it to finish, or end it at once
+ *	worker_finish()     reap it
+ */
+#ifndef POPHAUL_POLL_WORKER_H
+#define POPHAUL_POLL_WORKER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "base/error.h"
+#include "config/account.h"
+#include "link/link.h"
+
+enum worker_mode {
+	WORKER_FETCH,
+	WORKER_LIST,   /* show what is there; changes nothing */
+	WORKER_DRY_RUN /* show the plan and its reasons; changes nothing */
+};
+
+struct worker_settings {
+	enum worker_mode mode;
+	const char *state_dir;
+	bool verbose;
+	bool ignore_back_off;
+	struct account *const
+		*accounts; /* all of them: the others' secrets are wiped after the fork */
+	size_t account_count;
+};
+
+struct worker {
+	pid_t pid; /* 0: no process */
+	struct link *link;
+};
+
+/*
+ * Load what all workers share and inherit: the SASL library and, when `needs_system_trust`,
+ * the system's trust store. ERROR_TLS, ERROR_SYSTEM.
+ */
+int worker_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
+
+/* Fork it. ERROR_SYSTEM when there is no descriptor or no process to be had. */
+int worker_start(struct worker *worker, const struct account *account,
+	const struct worker_settings *settings, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* SIGTERM (finish what is complete, record it, leave), or SIGKILL when `at_once`. May be repeated. */
+void worker_stop(const struct worker *worker, bool at_once);
+
+/*
+ * Reap it and close its link. `has_reported`: its LINK_REPORT came, so it is ending by
+ * itself. Otherwise -1 and ERROR_BUG that tells how it ended.
+ */
+int worker_finish(struct worker *worker, bool has_reported, struct error *err)
+	__attribute__((warn_unused_result));
+
+#endif
