@@ -153,6 +153,8 @@ static const struct {
 	{"(=?ISO-8859-1?Q?a?=  \t =?ISO-8859-1?Q?b?=)", "(ab)"                                            },
 	{"(=?ISO-8859-1?Q?a_b?=)",                      "(a b)"					   },
 	{"(=?ISO-8859-1?Q?a?= =?ISO-8859-2?Q?_b?=)",    "(a b)"                                           },
+ /* each in its own charset */
+	{"=?ISO-8859-1?Q?=FC?= =?ISO-8859-7?Q?=E1?=",   "\xc3\xbc\xce\xb1"                                },
  /* a character cut in two */
 	{"=?UTF-8?Q?x=C3?= =?utf-8?Q?=BC?=",            "x\xc3\xbc"                                       },
 	{"=?UTF-8?B?w7w=?= =?UTF-8?Q?=C3=BC?=",         "\xc3\xbc\xc3\xbc"                                },

@@ -111,6 +111,8 @@ static const struct {
 		NULL},
 	{"together or not at all: all", "1 10 a\n", "10 a\n20 a\n30 a\n5 n\n", {FOREVER,
 		.max_messages = 1}, "C C C M", "a", NULL},
+	{"together, and what is left of the limit", "1 10 a\n", "10 a\n20 a\n5 n\n6 n\n",
+		{FOREVER, .max_messages = 3}, "C C F M", "a", NULL},
 	{"together or not at all: none", "1 10 a\n", "5 n\n10 a\n20 a\n30 a\n", {FOREVER,
 		.max_messages = 1}, "F M M M", "", NULL},
 	{"one of them is too big", "1 10 a\n", "10 a\n99 a\n5 n\n6 n\n", {FOREVER,

@@ -232,6 +232,25 @@ test_ids_are_opaque_octets(void)
 	uidl_close(uidl);
 }
 
+/* Ids lie in blocks of 64 KiB: one that is full to its end, and then an empty id. */
+static void
+test_ids_fill_a_block(void)
+{
+	struct uidl *uidl = open_state("blocks", UIDL_LOCKED, NULL);
+	char longest[LINK_UIDL_MAX];
+	struct uidl_id id = {longest, sizeof longest, false};
+	struct digest digest = digest_of(1);
+
+	memset(longest, 'x', sizeof longest);
+	for (size_t i = 0; i < 65536 / sizeof longest; i++)
+		uidl_add_got(uidl, 1, 1, &digest, &id);
+	uidl_add_got(uidl, 2, 2, &digest, &(struct uidl_id){"", 0, false});
+	uidl_add_got(uidl, 3, 3, &digest, &(struct uidl_id){"y", 1, false});
+	uidl = reopen(uidl, "blocks");
+	CHECK(count_of(uidl, &id) == 16 && uidl_count(uidl) == 18);
+	uidl_close(uidl);
+}
+
 static void
 test_ids_are_a_multiset(void)
 {
@@ -969,6 +988,7 @@ main(void)
 	if (mkdtemp(folder) == NULL)
 		return 1;
 	test_ids_are_opaque_octets();
+	test_ids_fill_a_block();
 	test_ids_are_a_multiset();
 	test_digest_finds_the_vanished();
 	test_facts();
