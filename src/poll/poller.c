@@ -40,6 +40,7 @@ struct pass {
 	struct slot **running;      /* behind each pollfd */
 	struct pollfd *watched;
 	int signals_answered;
+	bool output_is_gone; /* nobody reads standard output any more, or it is full */
 };
 
 static volatile sig_atomic_t signals_received;
@@ -67,17 +68,27 @@ catch_signals(void)
 	sigaction(SIGPIPE, &action, NULL);
 }
 
+/* Who lists mail for a reader that has left, head(1) for instance, may stop. */
+static void
+lose_output(struct pass *pass)
+{
+	pass->output_is_gone = true;
+	if (errno != EPIPE) {
+		log_error("cannot write standard output: %s", strerror(errno));
+		pass->totals.status =
+			error_graver_status(pass->totals.status, error_exit_status(ERROR_WRITE));
+	}
+	clearerr(stdout);
+}
+
 static void
 print_text(struct pass *pass, struct slot *slot)
 {
 	progress_clear(&pass->progress);
-	if (fwrite(buf_data(&slot->text), 1, slot->text.len, stdout) != slot->text.len ||
-		fflush(stdout) != 0) {
-		log_error("cannot write standard output: %s", strerror(errno));
-		pass->totals.status =
-			error_graver_status(pass->totals.status, error_exit_status(ERROR_WRITE));
-		clearerr(stdout);
-	}
+	if (!pass->output_is_gone &&
+		(fwrite(buf_data(&slot->text), 1, slot->text.len, stdout) != slot->text.len ||
+			fflush(stdout) != 0))
+		lose_output(pass);
 	buf_clear(&slot->text);
 }
 
