@@ -201,7 +201,7 @@ login_run(struct conn *conn, const struct login *login, char used_out[static LOG
 {
 	const char *candidates[CANDIDATES_MAX];
 	size_t count;
-	struct error failure;
+	struct error failure = {.class = ERROR_AUTH};
 
 	used_out[0] = '\0';
 	if (check_credentials(login, err) != 0)

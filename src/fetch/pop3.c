@@ -31,8 +31,10 @@ pop3_read_reply(struct conn *conn, const char *command, struct pop3_reply *reply
 {
 	struct conn_line line;
 
-	if (conn_read_line(conn, &line, err) != 0)
-		return error_prefix(err, "waiting for the reply to %s", command);
+	if (conn_read_line(conn, &line, err) != 0) {
+		error_prefix(err, "waiting for the reply to %s", command);
+		return -1;
+	}
 	if (!pop3_parse_reply(line.data, line.len, reply))
 		return unexpected(command, &line, err);
 	return 0;
