@@ -182,7 +182,7 @@ append_line(struct conn *conn, const char *line, size_t len)
 		memchr(line, '\0', len) == NULL);
 	if (conn->output_is_secret && old.size - old.start - old.len < len + 2) {
 		conn->output = (struct buf){0};
-		buf_reserve(&conn->output, 2 * old.size + len);
+		buf_reserve(&conn->output, 2 * old.size + len + 2);
 		buf_append(&conn->output, buf_data(&old), old.len);
 		secret_wipe(old.base, old.size);
 		buf_release(&old);
@@ -303,7 +303,7 @@ receive_batch(struct conn *conn, struct error *err)
 
 	while (conn->tls != NULL && more == 1 && conn->input.len < goal)
 		more = receive_some(conn, &conn->broken);
-	/* What came before the end of the stream is handed out first; the next fill tells the rest. */
+	/* What came before the end of the stream is handed out first, then the end is told. */
 	if (first < 0)
 		conn->broken = *err;
 	conn->is_broken = first < 0 || more < 0;

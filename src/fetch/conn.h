@@ -53,7 +53,10 @@ void conn_close(struct conn *conn);
  */
 void conn_watch(struct conn *conn, int fd);
 
-/* TLS handshake after +OK to STLS. Octets already received behind that reply are an ERROR_TLS (response injection). */
+/*
+ * TLS handshake after +OK to STLS, within connect_timeout_ms. Octets already received behind that
+ * reply are an ERROR_TLS (response injection).
+ */
 int conn_start_tls(struct conn *conn, struct error *err) __attribute__((warn_unused_result));
 
 bool conn_is_secure(const struct conn *conn);
@@ -72,7 +75,10 @@ const char *conn_remote_name(const struct conn *conn);
 void conn_queue(struct conn *conn, const char *command, size_t len);
 void conn_queuef(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* As conn_queue(), for lines that hold secrets: the wire log shows `shown` instead, the queue's copy is wiped once sent. */
+/*
+ * As conn_queue(), for lines that hold secrets: the wire log shows `shown` instead, the queue's
+ * copy is wiped once sent.
+ */
 void conn_queue_secret(struct conn *conn, const char *line, size_t len, const char *shown);
 
 /* Octets queued and not yet handed to the kernel. */
@@ -84,7 +90,10 @@ int conn_flush(struct conn *conn, struct error *err) __attribute__((warn_unused_
 /* Receive what is there now. 1: something came, 0: nothing yet; end of stream is ERROR_NET. */
 int conn_fill(struct conn *conn, struct error *err) __attribute__((warn_unused_result));
 
-/* The next whole line of what was received. 1: `line`; 0: none yet; -1: longer than CONN_LINE_MAX. Logged to the wire log. */
+/*
+ * The next whole line of what was received. 1: `line`; 0: none yet; -1: longer than CONN_LINE_MAX.
+ * Logged to the wire log.
+ */
 int conn_next_line(struct conn *conn, struct conn_line *line, struct error *err)
 	__attribute__((warn_unused_result));
 

@@ -45,7 +45,7 @@ after_cr(struct dot *dot, char c, char **out)
 	return c == '\r';
 }
 
-/* The octet behind ".", then behind "." CR. The dot was stuffed unless this completes the end mark. */
+/* The octet behind ".", or behind "." CR: the dot was stuffing unless the end mark is complete. */
 static bool
 after_dot(struct dot *dot, char c, char **out)
 {

@@ -69,8 +69,8 @@ lookup_error(int code, struct error *err)
 			"the host name has no address: check its spelling in the configuration");
 	if (code == EAI_AGAIN)
 		return error_set(err, ERROR_NET,
-			"the host name cannot be looked up now: no answer from a name server (check "
-			"the network and /etc/resolv.conf)");
+			"the host name cannot be looked up now: no answer from a name server "
+			"(check the network and /etc/resolv.conf)");
 	if (code == EAI_SYSTEM)
 		return error_set_errno(err, ERROR_NET, "the host name cannot be looked up");
 	return error_set(

@@ -39,8 +39,8 @@ struct mech {
 };
 
 /*
- * The library's allocator: what it frees may hold a password (PLAIN leaves one behind), so all of it
- * is wiped.
+ * The library's allocator: what it frees may hold a password (PLAIN leaves one behind), so all of
+ * it is wiped.
  */
 
 static void

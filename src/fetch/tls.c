@@ -20,7 +20,10 @@
 /* GnuTLS alone calls recv(2) twice a record; servers that make a record of each line show that. */
 #define RAW_SIZE 131072
 
-/* RFC 8997 and what RSA-1024 and its like are worth; the administrator's /etc/gnutls/config stays in force. */
+/*
+ * TLS 1.2 at least (RFC 8997), and no RSA-1024 and its like. The administrator's
+ * /etc/gnutls/config stays in force.
+ */
 #define PRIORITY "-VERS-TLS1.1:-VERS-TLS1.0:%PROFILE_MEDIUM"
 
 /* Reference name and key purpose: what gnutls_certificate_verify_peers() takes. */
@@ -78,8 +81,8 @@ tls_prepare(bool needs_system_trust, struct error *err)
 		return library_error(
 			err, "the system's trusted certificates cannot be loaded", count);
 	return error_set(err, ERROR_TLS,
-		"the system has no trusted certificates: install its ca-certificates package or set "
-		"tls-trust-file");
+		"the system has no trusted certificates: install its ca-certificates package or "
+		"set tls-trust-file");
 }
 
 /* The transport functions that GnuTLS calls: errno is its way to hear of EAGAIN. */
@@ -280,8 +283,8 @@ clear_text_error(const struct tls *tls, struct error *err)
 		return error_set(
 			err, ERROR_TLS, "the server sent POP3 in clear after it agreed to STLS");
 	return error_set(err, ERROR_TLS,
-		"the server speaks POP3 in clear on this port: use tls = \"starttls\", or its port for "
-		"TLS (995)");
+		"the server speaks POP3 in clear on this port: use tls = \"starttls\", or its "
+		"port for TLS (995)");
 }
 
 static int

@@ -20,12 +20,13 @@
 
 #include "base/error.h"
 
-/* The most that one TLS record holds (RFC 8446 section 5.1), and so the most that tls_recv() gives. */
+/* The most that one TLS record holds (RFC 8446 section 5.1), and so that tls_recv() gives. */
 #define TLS_RECORD_MAX 16384
 
 /*
- * Take SSLKEYLOGFILE out of the environment, for GnuTLS would write every session's keys there, and,
- * when `needs_system_trust`, load the system's trust store, which all children then share. ERROR_TLS.
+ * Take SSLKEYLOGFILE out of the environment, for GnuTLS would write every session's keys there,
+ * and, when `needs_system_trust`, load the system's trust store, which all children then share.
+ * ERROR_TLS, ERROR_SYSTEM.
  */
 int tls_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
 
@@ -56,9 +57,9 @@ int tls_handshake(struct tls *tls, int64_t deadline, int watch_fd, struct error 
 	__attribute__((warn_unused_result));
 
 /*
- * Receive what is there now into `data` (give it TLS_RECORD_MAX octets of room). 1 and `len_out` > 0;
- * 0: nothing now; -1: the connection is over: ERROR_NET (closed, with or without close_notify, or
- * lost), ERROR_TLS.
+ * Receive what is there now into `data` (give it TLS_RECORD_MAX octets of room). 1 and `len_out`
+ * > 0; 0: nothing now; -1: the connection is over: ERROR_NET (closed, with or without
+ * close_notify, or lost), ERROR_TLS.
  */
 int tls_recv(struct tls *tls, char *data, size_t room, size_t *len_out, struct error *err)
 	__attribute__((warn_unused_result));

@@ -12,7 +12,7 @@
 /* A certificate may name any number of hosts; a text shows so many. */
 #define NAMES_SHOWN_MAX 4
 
-/* A DER certificate of the peer's chain in a form that can be asked; NULL when it cannot be read. */
+/* A certificate of the peer's chain in a form that can be asked; NULL when it cannot be read. */
 static gnutls_x509_crt_t
 import_certificate(const gnutls_datum_t *der)
 {
@@ -149,7 +149,7 @@ add_other_problems(struct buf *text, unsigned status)
 	gnutls_free(words.data);
 }
 
-/* The problems that have words of ours, most telling first; without `text`, the words depend on the certificate. */
+/* The problems with words of ours, most telling first; without `text`, the certificate decides. */
 static const struct {
 	unsigned flag;
 	const char *text;

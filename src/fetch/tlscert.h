@@ -16,8 +16,8 @@ struct tlscert_expected {
 };
 
 /*
- * Fill in ERROR_TLS for a verification `status` (gnutls_certificate_status_t, not 0): who issued the
- * certificate, whom it names, when it expired. Returns -1.
+ * Fill in ERROR_TLS for a verification `status` (gnutls_certificate_status_t, not 0): who issued
+ * the certificate, whom it names, when it expired. Returns -1.
  */
 int tlscert_refuse(gnutls_session_t session, const struct tlscert_expected *expected,
 	unsigned status, struct error *err);

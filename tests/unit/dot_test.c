@@ -5,7 +5,7 @@
 
 #include "check.h"
 
-/* Input octets, the text they are, and what follows the end mark (not taken). NULL text: no end mark. */
+/* Input octets, the text they are, how many of them belong to the body, and whether it ended. */
 static const struct dot_case {
 	const char *name;
 	const char *in;
@@ -70,7 +70,7 @@ feed(const struct dot_case *c, size_t first, size_t step)
 
 	dot_init(&dot);
 	while (at < c->in_len && !dot_is_done(&dot)) {
-		/* A copy of its own size, so that a sanitizer sees each octet read or written beyond. */
+		/* A copy of just that size, so that a sanitizer sees what goes beyond. */
 		char *exact, *room;
 
 		if (piece > c->in_len - at)
