@@ -43,6 +43,8 @@ else
 OUR_CPPFLAGS += $(if $(filter -O%,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif
 quoted  = $(subst ','\'',$(1))
+# One short line a command; V=1 shows the commands themselves, -s nothing.
+quiet   = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)';))
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK    = $(CC) $(OUR_CFLAGS) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS)
 
@@ -54,19 +56,21 @@ PROGRAM := $(BUILD)/pophaul
 HELPERS := $(if $(FAKEPOP),$(BUILD)/tests/fakepop/fakepop)
 
 .DELETE_ON_ERROR:
+.SECONDARY:
 .PHONY: all check demo lint install uninstall clean dist help units FORCE
 
 all: $(PROGRAM)
 
 $(PROGRAM): $(BUILD)/src/main.o $(BUILD)/libpophaul.a
-	$(LINK) -o $@ $^ $(PKG_LIBS)
+	$(call quiet,LINK $@)$(LINK) -o $@ $^ $(PKG_LIBS)
 
 $(BUILD)/libpophaul.a: $(OBJECTS)
-	rm -f $@ && $(AR) rcs $@ $^
+	@rm -f $@
+	$(call quiet,AR   $@)$(AR) rcs $@ $^
 
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(COMPILE) -c -o $@ $<
+	$(call quiet,CC   $<)$(COMPILE) -c -o $@ $<
 
 # Rewritten only when the flags differ from the last build's, which then rebuilds everything.
 $(BUILD)/flags: FORCE
@@ -75,21 +79,21 @@ $(BUILD)/flags: FORCE
 		echo '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' > $@
 
 $(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(BUILD)/libpophaul.a
-	$(LINK) -o $@ $^ $(PKG_LIBS)
+	$(call quiet,LINK $@)$(LINK) -o $@ $^ $(PKG_LIBS)
 
 $(BUILD)/tests/fakepop/fakepop: $(FAKEPOP)
-	$(LINK) -o $@ $^ $(PKG_LIBS)
+	$(call quiet,LINK $@)$(LINK) -o $@ $^ $(PKG_LIBS)
 
 units: $(UNITS)
 
 check: $(PROGRAM) $(HELPERS) $(UNITS)
-	BUILD='$(abspath $(BUILD))' contrib/run-tests $(TESTS)
+	@BUILD='$(abspath $(BUILD))' contrib/run-tests $(TESTS)
 
 demo: $(PROGRAM) $(HELPERS)
-	BUILD='$(abspath $(BUILD))' contrib/demo
+	@BUILD='$(abspath $(BUILD))' contrib/demo
 
 lint: $(PROGRAM)
-	BUILD='$(abspath $(BUILD))' COMPILE='$(call quoted,$(OUR_CPPFLAGS) $(PKG_CFLAGS))' contrib/lint
+	@BUILD='$(abspath $(BUILD))' COMPILE='$(call quoted,$(OUR_CPPFLAGS) $(PKG_CFLAGS))' contrib/lint
 
 install: $(PROGRAM)
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(MANDIR)/man5' \
@@ -116,7 +120,7 @@ dist:
 	@echo $(BUILD)/pophaul-$(VERSION).tar.gz
 
 help:
-	@echo 'all        build build/pophaul (WERROR=1, SANITIZE=address,undefined)'
+	@echo 'all        build build/pophaul (V=1, WERROR=1, SANITIZE=address,undefined)'
 	@echo 'demo       fetch a sample mailbox from a local server, show what arrived'
 	@echo 'check      build and run all tests (TESTS="tests/20-config.bats" for some)'
 	@echo 'lint       format, static analysis, house rules'

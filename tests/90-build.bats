@@ -383,15 +383,15 @@ make_as_built() {
 	object=$BATS_TEST_TMPDIR/src/base/clock.o
 	build() { make -C "$TOP" BUILD="$BATS_TEST_TMPDIR" WERROR= "$@" "$object"; }
 	run -0 build CFLAGS=-O1
-	[[ $output == *'-c -o '*clock.o* ]]
+	[[ $output == *'CC   src/base/clock.c'* ]]
 	run -0 build CFLAGS=-O1
-	[[ $output != *'-c -o '* ]]
+	[[ $output != *'CC '* ]]
 	run -0 build CFLAGS=-O0
-	[[ $output == *'-c -o '*clock.o* ]]
+	[[ $output == *'CC   src/base/clock.c'* ]]
 	run -0 build CFLAGS=-O0 -W src/base/clock.h
-	[[ $output == *'-c -o '*clock.o* ]]
+	[[ $output == *'CC   src/base/clock.c'* ]]
 	run -0 build CFLAGS=-O0 -W src/base/buf.h
-	[[ $output != *'-c -o '* ]]
+	[[ $output != *'CC '* ]]
 }
 
 @test "make help names every target of the user's" {
