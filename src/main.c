@@ -52,11 +52,16 @@ wants_progress(const struct cli *cli)
 		cli->log_format == LOG_FORMAT_TEXT && isatty(STDERR_FILENO);
 }
 
+/* FILE:LINE stands first, where editors look for it. */
 static void
-log_problems(const struct conf_problems *problems)
+log_problems(const struct cli *cli, const struct conf_problems *problems)
 {
-	for (size_t i = 0; i < problems->count; i++)
-		log_error("%s", problems->lines[i]);
+	for (size_t i = 0; i < problems->count; i++) {
+		if (cli->log_format == LOG_FORMAT_TEXT)
+			fprintf(stderr, "%s\n", problems->lines[i]);
+		else
+			log_error("%s", problems->lines[i]);
+	}
 }
 
 /* The accounts of this run. Problems are logged; the result is an exit status. */
@@ -78,7 +83,7 @@ configure(const struct cli *cli, struct config *config)
 		return error_exit_status(err.class);
 	}
 	result = conf_load(path, select_conf_flags(cli), config, &problems);
-	log_problems(&problems);
+	log_problems(cli, &problems);
 	conf_problems_release(&problems);
 	if (result == 0 && cli->mode == CLI_CHECK_CONFIG && !cli->quiet)
 		printf("%s: %zu account%s, no errors\n", path, config->count,

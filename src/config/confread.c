@@ -456,6 +456,8 @@ scan_section(struct scanner *s, const struct token *name)
 			refuse(s, &t);
 		}
 	}
+	/* What else it lacks may stand where its end should have been. */
+	section->damaged |= !section->closed;
 	if (section->closed)
 		(void)next_token(s);
 	section->end = s->pos;
