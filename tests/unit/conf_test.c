@@ -31,7 +31,7 @@ static const struct conf_case CASES[] = {
 	{"account a { " ACCOUNT_OK " password-command = 'pass show x' auth = {SCRAM-SHA-256, "
 		"\"plain\"} }", ""},
 	{"account a { " ACCOUNT_OK " auth = apop keep = 1d12h max-size = 1M500K tls = none }", ""},
-		
+
 	{"", "FILE: there is no account in it"},
 	{"# nothing\n\n", "FILE: there is no account in it"},
 	{"account \"a\" { " ACCOUNT_OK " }\naccount \"a\" { " ACCOUNT_OK " }",
@@ -120,7 +120,7 @@ static const struct conf_case CASES[] = {
 	{"account a { " ACCOUNT_OK " } /* \n", "FILE:1: comment opened here is never closed"},
 	{"include = \"none.conf\" account a { " ACCOUNT_OK " }",
 		"FILE:1: include: 'none.conf' does not exist"},
-	{"include = \"none.d/*.conf\" account a { " ACCOUNT_OK " }", 
+	{"include = \"none.d/*.conf\" account a { " ACCOUNT_OK " }",
 		"FILE:1: include: cannot read the folder of 'none.d/*.conf': No such file or "
 		"directory"},
 	{"include = \"main.conf\" account a { " ACCOUNT_OK " }",
@@ -140,7 +140,7 @@ static const struct conf_case CASES[] = {
 		"account \"c\" {\n"
 		"  " ACCOUNT_OK "\n"
 		"  tls = 1\n"
-		"}\n", 
+		"}\n",
 		"FILE:10: 'port' is not followed by '='|"
 		"FILE:9: section opened here is not closed before the next, in line 12|"
 		"FILE:5: unknown key 'usre', did you mean 'user'?|"

@@ -185,7 +185,7 @@ test_command(void)
 		ERROR_CONFIG);
 	check_command("echo secret; head -c 300000 /dev/zero", "secret", NULL, 0);
 	/* What stays behind with the pipe open does not hold us. */
-	check_command("sleep 60 & echo secret", "secret", NULL, 0);
+	check_command("sleep 60 2>&1 & echo secret", "secret", NULL, 0);
 	account.password_command = missing;
 	check_resolve(&account, NULL, "exited with status 127", ERROR_AUTH);
 }

@@ -28,7 +28,7 @@ static const struct dest_case CASES[] = {
 		"a|b \" \\ \\n $x|c d||efg"},
 	{"pipe:~/bin/x ~/y '~/z' ~ a~ ~joe", ACCOUNT_DEST_PIPE, "/h/bin/x|/h/y|~/z|/h|a~|~joe"},
 	{"pipe:x -f %s -a %a %u@%h 100%%", ACCOUNT_DEST_PIPE, "x|-f|%s|-a|%a|%u@%h|100%%"},
-		
+
 	{"", ACCOUNT_DEST_NONE, "'' is not maildir:PATH, mbox:PATH or pipe:COMMAND"},
 	{"/home/jane/Mail", ACCOUNT_DEST_NONE,
 		"'/home/jane/Mail' is not maildir:PATH, mbox:PATH or pipe:COMMAND"},
