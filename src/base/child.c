@@ -16,8 +16,6 @@
 #define NOT_EXECUTABLE 126
 #define NOT_FOUND      127
 
-extern char **environ;
-
 static void
 reset_signals(void)
 {
