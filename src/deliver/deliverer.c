@@ -23,7 +23,7 @@
 
 #define PROGRESS_MS 200
 
-/* Failed messages that are told one by one; more are only counted, but for -v. */
+/* Failed messages that are told one by one; more are only counted, but for -v: a full disk fails them by hundreds. */
 #define FAILURES_TOLD 20
 
 /* How much of the link is read ahead while a command runs, in units of its credit. */
@@ -50,7 +50,8 @@ struct deliverer {
 	struct link_server server;
 	bool has_server;
 	int64_t login_when; /* 0: not logged in yet */
-	uint32_t failures_told;
+	uint32_t failures_told, failures_untold;
+	bool has_told_trouble;
 	int64_t progress_due;
 };
 
@@ -370,11 +371,14 @@ tell_failures(struct deliverer *d)
 {
 	for (size_t i = 0; i < d->tally.failure_count; i++) {
 		const struct tally_failure *failure = &d->tally.failures[i];
-		enum log_level level = LOG_LEVEL_WARN;
+		bool is_told = failure->is_trouble ? !d->has_told_trouble
+						   : d->failures_told < FAILURES_TOLD;
+		enum log_level level = is_told ? LOG_LEVEL_WARN : LOG_LEVEL_VERBOSE;
 		char id[QUOTE_SIZE];
 
-		if (d->failures_told++ >= FAILURES_TOLD)
-			level = LOG_LEVEL_VERBOSE;
+		d->has_told_trouble |= failure->is_trouble;
+		d->failures_told += is_told;
+		d->failures_untold += !is_told;
 		log_line(level, "message %u (%s): %s", failure->row->number,
 			quote_bytes(id, failure->row->id.data, failure->row->id.len),
 			failure->text);
@@ -571,8 +575,8 @@ deliverer_run(struct deliverer *d, struct link *fetcher, struct link *poller,
 		result = error_prefix(err, "the poller");
 	result = judge(d, result, err);
 	send_progress(d, true);
-	if (d->failures_told > FAILURES_TOLD)
-		log_warn("%u more messages failed", d->failures_told - FAILURES_TOLD);
+	if (d->failures_untold != 0)
+		log_warn("%u more messages failed", d->failures_untold);
 	fill_report(d, report);
 	report->ok = result == 0;
 	if (result != 0)

@@ -4,12 +4,18 @@
 
 #include "base/xalloc.h"
 
+static bool
+is_trouble(const struct error *err)
+{
+	return err->class != ERROR_DELIVERY_TEMP && err->class != ERROR_DELIVERY_PERM;
+}
+
 void
 tally_note_trouble(struct tally *tally, const struct error *err)
 {
 	int now, graver;
 
-	if (err->class == ERROR_DELIVERY_TEMP || err->class == ERROR_DELIVERY_PERM)
+	if (!is_trouble(err))
 		return;
 	if (tally->has_trouble) {
 		now = error_exit_status(tally->trouble.class);
@@ -38,8 +44,8 @@ tally_tell(struct tally *tally, const struct plan_row *row, const struct error *
 		tally->failures = xreallocarray(
 			tally->failures, tally->failure_size, sizeof *tally->failures);
 	}
-	tally->failures[tally->failure_count++] =
-		(struct tally_failure){.row = row, .text = xstrdup(err->text)};
+	tally->failures[tally->failure_count++] = (struct tally_failure){
+		.row = row, .is_trouble = is_trouble(err), .text = xstrdup(err->text)};
 }
 
 void

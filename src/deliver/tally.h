@@ -14,6 +14,7 @@
 
 struct tally_failure {
 	const struct plan_row *row;
+	bool is_trouble; /* not about this message alone: the session's error tells it too */
 	char *text;
 };
 
