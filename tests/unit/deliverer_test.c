@@ -597,7 +597,7 @@ test_killed(enum account_dest_kind kind, enum account_keep_kind keep)
 		snprintf(texts[i], sizeof texts[i], "Subject: %d\n\nFrom unique-%d-end\n", i, i);
 		arrive(uids[i], texts[i]);
 	}
-	for (long microseconds = 100;; microseconds += 20) {
+	for (long microseconds = 100;; microseconds += 10 + microseconds / 24) {
 		struct timespec nap = {.tv_nsec = microseconds * 1000};
 		pid_t pid = fork();
 		int status;
