@@ -210,10 +210,12 @@ read_capabilities(struct session *session, struct error *err)
 static int
 read_uidl(struct session *session, struct listing *listing, struct error *err)
 {
-	struct pop3_reply reply;
+	struct pop3_reply reply = {.ok = false};
 
-	if (pop3_read_uidl(session->conn, listing, &reply, err) != 0)
+	if (pop3_read_uidl(session->conn, listing, &reply, err) != 0) {
+		session->broke_in_reply = reply.ok;
 		return -1;
+	}
 	/* Taking a passing trouble for "no UIDL" would fetch everything again. */
 	if (!reply.ok && (session->caps.uidl || reply.code != POP3_CODE_NONE))
 		return pop3_refused(
@@ -224,10 +226,12 @@ read_uidl(struct session *session, struct listing *listing, struct error *err)
 static int
 read_list(struct session *session, struct listing *listing, struct error *err)
 {
-	struct pop3_reply reply;
+	struct pop3_reply reply = {.ok = false};
 
-	if (pop3_read_list(session->conn, listing, &reply, err) != 0)
+	if (pop3_read_list(session->conn, listing, &reply, err) != 0) {
+		session->broke_in_reply = reply.ok;
 		return -1;
+	}
 	if (!reply.ok)
 		return pop3_refused(
 			err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP), "LIST", &reply);
@@ -273,6 +277,7 @@ session_list(struct session *session, struct listing *listing, struct error *err
 	if (!session_is_pipelining(session))
 		return list_in_lock_step(session, listing, err);
 	result = list_in_flight(session, listing, needs_capa, err);
-	session->flight_broke = result != 0 && err->class == ERROR_NET;
+	/* In the middle of a reply it is the connection that breaks, not the server's patience. */
+	session->flight_broke = result != 0 && err->class == ERROR_NET && !session->broke_in_reply;
 	return result;
 }

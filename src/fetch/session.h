@@ -32,10 +32,11 @@ struct session {
 	struct pop3_capabilities caps;
 	char timestamp[POP3_TIMESTAMP_MAX];
 
-	bool in_lock_step; /* in: never pipeline */
-	bool is_listed;    /* in: the link has its listing: no phases, no watching */
-	bool without_capa; /* learnt: CAPA made the server close or hang */
-	bool flight_broke; /* learnt: it closed on CAPA, UIDL and LIST in one flight */
+	bool in_lock_step;   /* in: never pipeline */
+	bool is_listed;      /* in: the link has its listing: no phases, no watching */
+	bool without_capa;   /* learnt: CAPA made the server close or hang */
+	bool flight_broke;   /* learnt: it closed on CAPA, UIDL and LIST in one flight */
+	bool broke_in_reply; /* the connection ended within UIDL's or LIST's listing */
 	bool utf8_refused;
 	char mechanism[LOGIN_NAME_MAX]; /* the last one tried */
 };

@@ -382,13 +382,14 @@ commit(struct session *s)
 	bool ok = true;
 
 	for (size_t i = 0; i < s->count; i++) {
+		const char *uid;
 		size_t len;
 
 		if (!(s->marks[i] & which))
 			continue;
+		uid = maildrop_uid(s->drop, s->index[i], &len);
 		if (maildrop_delete(s->drop, s->index[i]))
-			io_note(s->io, "deleted %zu %s", i + 1,
-				maildrop_uid(s->drop, s->index[i], &len));
+			io_note(s->io, "deleted %zu %.*s", i + 1, (int)len, uid);
 		else
 			ok = false;
 	}
