@@ -514,6 +514,9 @@ finish_state(struct deliverer *d, int result, struct error *err)
 		tell_failures(d);
 	}
 	if (finished == 0) {
+		/* A session that broke before the server's facts came was a login all the same. */
+		if (d->login_when != 0 && !d->has_server && uidl_facts(d->uidl)->login_delay != 0)
+			uidl_add_login(d->uidl, d->login_when, uidl_facts(d->uidl)->login_delay);
 		farewell_add_facts(d->uidl, d->peer.no_pipelining, d->login_when != 0,
 			result != 0 ? err : NULL);
 		if (d->roster.is_complete && d->commit != NULL)
