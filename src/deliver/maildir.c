@@ -46,7 +46,8 @@ struct maildir {
 	/* the message that is being written */
 	char unique[MAILDIR_UNIQUE_SIZE];
 	int fd;
-	uint64_t octets, lines;
+	uint64_t octets, lone_lf; /* LF without a CR before it */
+	char last;
 };
 
 static void
@@ -274,7 +275,8 @@ maildir_begin(void *self, struct error *err)
 		(long long)now.tv_sec, (long)now.tv_usec, (int)getpid(),
 		(unsigned long long)m->number++, (unsigned long long)m->random, m->account,
 		m->host);
-	m->octets = m->lines = 0;
+	m->octets = m->lone_lf = 0;
+	m->last = '\0';
 	m->fd = openat(m->tmp_fd, m->unique, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 	if (m->fd < 0)
 		return error_set_errno(
@@ -286,14 +288,18 @@ static int
 maildir_write(void *self, const void *data, size_t len, struct error *err)
 {
 	struct maildir *m = self;
-	const char *p = data, *end = p + len;
+	const char *start = data, *p = start, *end = start + len;
 
 	m->octets += len;
 	while ((p = memchr(p, '\n', (size_t)(end - p))) != NULL) {
-		m->lines++;
+		m->lone_lf += (p != start ? p[-1] : m->last) != '\r';
 		p++;
 	}
-	return file_write_all(m->fd, data, len, m->unique, err);
+	if (len != 0)
+		m->last = end[-1];
+	if (file_write_all(m->fd, data, len, m->unique, err) != 0)
+		return error_prefix(err, "maildir '%s'", m->path);
+	return 0;
 }
 
 /* The first few stay open for an fsync of their own; with more, syncfs serves all. */
@@ -334,7 +340,7 @@ maildir_end(void *self, const char *sender, struct error *err)
 	s = &m->staged[m->count++];
 	s->unique_len = strlen(m->unique);
 	s->name = xasprintf("%s,S=%llu,W=%llu", m->unique, (unsigned long long)m->octets,
-		(unsigned long long)(m->octets + m->lines));
+		(unsigned long long)(m->octets + m->lone_lf));
 	s->fd = m->fd;
 	m->fd = -1;
 	if (keep_or_close(m, s, err) == 0)

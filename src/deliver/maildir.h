@@ -9,7 +9,8 @@
  *
  * A<account> is a digest of the account's name: accounts that share a Maildir
  * never touch each other's files in tmp/. S is the size on disk, W the size with
- * CRLF for each LF (Dovecot and Courier read both).
+ * CRLF for each LF; one behind a CR counts as it is, for so does Dovecot, which
+ * (as Courier) reads both.
  *
  * Recovery of a token, which changes nothing:
  *

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -47,6 +48,28 @@ struct mbox {
 
 static void mbox_close(void *self);
 
+/* A slip of the pen in the configuration must not put mail behind somebody's notes. */
+static int
+check_content(const char *path, struct error *err)
+{
+	char start[sizeof from_word - 1];
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	ssize_t n;
+
+	if (fd < 0)
+		return error_set_errno(err, ERROR_CREATE, "cannot open mbox '%s'", path);
+	n = pread(fd, start, sizeof start, 0);
+	if (n < 0)
+		error_set_errno(err, ERROR_WRITE, "cannot read mbox '%s'", path);
+	close(fd);
+	if (n < 0)
+		return -1;
+	if (n != 0 && (n != sizeof start || memcmp(start, from_word, sizeof start) != 0))
+		return error_set(err, ERROR_CREATE,
+			"'%s' is not an mbox: it does not begin with \"From \"", path);
+	return 0;
+}
+
 static int
 check_path(const char *path, struct error *err)
 {
@@ -55,12 +78,21 @@ check_path(const char *path, struct error *err)
 	char *folder;
 	int result;
 
-	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
-		return error_set(err, ERROR_CREATE, "mbox '%s' is not a regular file", path);
+	if (stat(path, &st) == 0) {
+		if (!S_ISREG(st.st_mode))
+			return error_set(
+				err, ERROR_CREATE, "mbox '%s' is not a regular file", path);
+		return check_content(path, err);
+	}
 	if (slash == NULL || slash == path)
 		return 0;
 	folder = xmemdup0(path, (size_t)(slash - path));
-	result = stat(folder, &st) == 0 ? 0 : file_make_dirs(folder, 0700, err);
+	if (stat(folder, &st) != 0)
+		result = file_make_dirs(folder, 0700, err);
+	else if (S_ISDIR(st.st_mode))
+		result = 0;
+	else
+		result = error_set(err, ERROR_CREATE, "'%s' is not a folder", folder);
 	free(folder);
 	return result;
 }

@@ -66,6 +66,8 @@ catch_signals(void)
 	}
 	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
+	/* Beyond a limit on files' sizes a write fails as on a full disk; it must not kill. */
+	sigaction(SIGXFSZ, &action, NULL);
 }
 
 /* Who lists mail for a reader that has left, head(1) for instance, may stop. */
