@@ -11,6 +11,7 @@
 
 static struct log_settings current = {.level = LOG_LEVEL_WARN};
 static const char *account_name;
+static const char *process_name = "poller";
 
 static const char *const level_names[] = {
 	[LOG_LEVEL_ERROR] = "error",
@@ -30,6 +31,12 @@ void
 log_set_account(const char *name)
 {
 	account_name = name;
+}
+
+void
+log_set_process(const char *name)
+{
+	process_name = name;
 }
 
 bool
@@ -76,7 +83,8 @@ format_json(char *line, size_t size, enum log_level level, const char *text)
 		snprintf(line + strlen(line), size - strlen(line), ",\"account\":");
 		log_append_json_string(line, size - 16, account_name);
 	}
-	snprintf(line + strlen(line), size - strlen(line), ",\"text\":");
+	snprintf(line + strlen(line), size - strlen(line),
+		",\"process\":\"%s\",\"text\":", process_name);
 	if (!log_append_json_string(line, size - 4, text))
 		snprintf(line + strlen(line), size - strlen(line), "\"");
 	snprintf(line + strlen(line), size - strlen(line), "}\n");

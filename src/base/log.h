@@ -37,6 +37,9 @@ void log_init(const struct log_settings *settings);
 /* The account named in every later line of this process; borrowed, NULL for none. */
 void log_set_account(const char *name);
 
+/* What this process is, for JSON: "poller", "deliverer" or "fetcher"; borrowed. */
+void log_set_process(const char *name);
+
 /* Whether lines of `level` are printed: spares the making of text that nobody sees. */
 bool log_is_on(enum log_level level);
 

@@ -62,6 +62,7 @@ be_fetcher(const struct account *account, struct secret *password, int fd, bool 
 	struct link *link;
 	int status;
 
+	log_set_process("fetcher");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* A signal to the whole group is for the deliverer to answer: it says LINK_STOP. */
@@ -191,6 +192,7 @@ be_worker(const struct account *account, const struct worker_settings *settings,
 	wipe_other_secrets(account, settings);
 	close_all_but(fd);
 	log_set_account(account->name);
+	log_set_process("deliverer");
 	poller = link_new(fd);
 
 	report.ok = run_session(account, settings, poller, &report, &err) == 0;
