@@ -322,6 +322,45 @@ put() {
 	session_is 4 '' ''
 }
 
+@test "a server that learns UIDL brings nothing again of what it had before" {
+	start_fakepop - <<-'EOS'
+		messages 3
+		session 1 capa -UIDL
+		session 1 on UIDL send -ERR no such command
+		session 1 on QUIT drop
+		session 2+ message Subject: late
+	EOS
+	use 'keep = never'
+	poll
+	poll
+	assert_status 0
+	session_is 2 '1 2 3 4' 'uid-1 uid-2 uid-3 uid-4'
+	assert_equal "$(mail)" '1 2 3 late'
+}
+
+@test "a server that loses UIDL brings nothing again of what it had before, nor when it has UIDL again" {
+	start_fakepop - <<-'EOS'
+		messages 3
+		session 1 on QUIT drop
+		session 2-3 capa -UIDL
+		session 2-3 on UIDL send -ERR no such command
+		session 2 on QUIT drop
+		session 3 on QUIT drop
+		session 3+ message Subject: late
+	EOS
+	use 'keep = never'
+	poll
+	poll
+	session_is 2 '1 2 3' ''
+	assert_equal "$(mail)" '1 2 3'
+	poll
+	assert_equal "$(mail)" '1 2 3 late'
+	poll
+	assert_status 0
+	session_is 4 '1 2 3 4' 'uid-1 uid-2 uid-3 uid-4'
+	assert_equal "$(mail)" '1 2 3 late'
+}
+
 @test "without UIDL, equal mails are as many as they are" {
 	start_fakepop - <<-'EOS'
 		message "Subject: same\n\ntext\n"

@@ -113,6 +113,19 @@ kill_group() {
 	assert_equal "$(mail)" '1 2 3 4'
 }
 
+@test "a message that the server does not hand out is told and comes next time" {
+	start_fakepop -e 'messages 3' -e 'once on RETR 2 send -ERR not now'
+	use 'keep = never'
+	poll
+	assert_status 1
+	assert_stderr_has 'message 2 (uid-2): the server refuses it: "not now"'
+	session_is 1 '1 2 3' 'uid-1 uid-3'
+	poll
+	assert_status 0
+	session_is 2 1 uid-2
+	assert_equal "$(mail)" '1 2 3'
+}
+
 @test "a server that hangs up on several commands at once is asked one by one, now and next time" {
 	start_fakepop -e 'messages 3' -e lock-step -e 'session 2+ message Subject: late' -e 'capa +PIPELINING'
 	use
@@ -243,23 +256,53 @@ dies_at_each_call() {
 	dies_at_each_call mbox:~/mbox
 }
 
-@test "a message that a reader moved after a crash is not fetched again" {
+# Three messages are in the Maildir, and only the attempts to deliver them are recorded.
+die_before_recording() {
 	start_fakepop -e 'messages 3' -e "session 1 on QUIT touch $HOME/here; await $HOME/go; drop"
 	use 'keep = never'
 	poll_in_background
 	wait_until 20 test -e here
 	kill_group
 	sed -i '/^got /d' "$STATE/home.uidl"
-	for file in Maildir/new/*; do
-		mv "$file" "Maildir/cur/${file##*/}:2,S"
-	done
 	touch go
 	session_ended 1
+}
+
+@test "a message that a reader moved or removed after a crash is not fetched again" {
+	die_before_recording
+	files=(Maildir/new/*)
+	mkdir Elsewhere
+	mv "${files[0]}" "Maildir/cur/${files[0]##*/}:2,S"
+	mv "${files[1]}" Elsewhere
+	rm "${files[2]}"
 	poll -v
 	assert_status 0
 	assert_stderr_has 'an earlier session died while delivering 3 messages: 3 had arrived'
 	session_is 2 '' 'uid-1 uid-2 uid-3'
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mail)" 1
+}
+
+@test "what a crash left is looked for where it was to go, although the destination is another now" {
+	die_before_recording
+	files=(Maildir/new/*)
+	# As if it had died between the renaming of the first and that of the second.
+	mv "${files[1]}" "${files[2]}" Maildir/tmp
+	rename_to_unique Maildir/tmp/*
+	use 'deliver = "mbox:~/mbox"' 'keep = never'
+	poll -v
+	assert_status 0
+	assert_stderr_has 'an earlier session died while delivering 3 messages: 1 had arrived'
+	session_is 2 '2 3' 'uid-1 uid-2 uid-3'
+	assert_equal "$(mail) | $(mail mbox)" '1 | 2 3'
+}
+
+# In tmp/ the names have no sizes yet.
+rename_to_unique() {
+	local file
+
+	for file in "$@"; do
+		mv "$file" "${file%%,*}"
+	done
 }
 
 # ---- two at once ----

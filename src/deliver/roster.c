@@ -171,7 +171,8 @@ add_off_but(
 	while ((entry = uidl_each(uidl, &at)) != NULL) {
 		struct uidl_id id = uidl_entry_id(uidl, entry);
 
-		if (entry->status != UIDL_GOT || entry->mark || entry->none == roster->has_uidl)
+		/* Ids and none at all: only by its digest can a message be known on the other side. */
+		if (entry->status != UIDL_GOT || entry->mark || (entry->none && roster->has_uidl))
 			continue;
 		if (!holds(spared, &id))
 			uidl_add_off(uidl, entry, now);
