@@ -208,7 +208,7 @@ record_got(struct commit *commit, struct error *err)
 			uidl_add_bye(uidl, item->source);
 	}
 	/* Behind the `got`: a torn write may lose it, which does no harm, but not those before it. */
-	if (commit->ends_tries)
+	if (commit->ends_tries && !commit->has_open_tries)
 		uidl_clear_tries(uidl);
 	commit->ends_tries = false;
 	return uidl_commit(uidl, err);

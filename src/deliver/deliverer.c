@@ -202,7 +202,7 @@ await_listing(struct deliverer *d, struct error *err)
 
 /* Say what the limits leave out: nobody should wonder where a mail is. */
 static void
-log_plan(const struct deliverer *d)
+log_plan(const struct deliverer *d, bool only_deletes)
 {
 	uint32_t big = 0, beyond = 0;
 
@@ -219,7 +219,11 @@ log_plan(const struct deliverer *d)
 	if (big != 0)
 		log_info("%u messages stay on the server: bigger than max-size (%llu octets)", big,
 			(unsigned long long)d->account->max_size);
-	if (beyond != 0)
+	if (only_deletes)
+		log_info("the last session could not end with QUIT: this one deletes what waits, "
+			 "%u messages are fetched next time",
+			beyond);
+	else if (beyond != 0)
 		log_info("%u messages wait for the next session: max-messages is %u", beyond,
 			d->account->max_messages);
 }
@@ -232,13 +236,14 @@ make_plan(struct deliverer *d)
 		.max_size = d->account->max_size,
 		.max_messages = d->account->max_messages,
 		.newest = d->account->newest,
+		.only_deletes = d->roster.has_uidl && uidl_facts(d->uidl)->unquit_when != 0,
 		.now = clock_wall_seconds(),
 	};
 
 	plan(d->roster.rows, d->roster.count, d->uidl, &policy, &d->totals);
 	if (is_reading_only(d))
 		return;
-	log_plan(d);
+	log_plan(d, policy.only_deletes);
 	roster_add_off(&d->roster, d->uidl, policy.now);
 }
 
@@ -517,8 +522,10 @@ finish_state(struct deliverer *d, int result, struct error *err)
 		/* A session that broke before the server's facts came was a login all the same. */
 		if (d->login_when != 0 && !d->has_server && uidl_facts(d->uidl)->login_delay != 0)
 			uidl_add_login(d->uidl, d->login_when, uidl_facts(d->uidl)->login_delay);
-		farewell_add_facts(d->uidl, d->peer.no_pipelining, d->login_when != 0,
-			result != 0 ? err : NULL);
+		farewell_add_facts(&d->farewell, &d->roster, d->uidl,
+			&(struct farewell_facts){.no_pipelining = d->peer.no_pipelining,
+				.has_logged_in = d->login_when != 0,
+				.failure = result != 0 ? err : NULL});
 		if (d->roster.is_complete && d->commit != NULL)
 			roster_add_off_unmatched(&d->roster, d->uidl, clock_wall_seconds());
 		finished = uidl_commit(d->uidl, &failure);

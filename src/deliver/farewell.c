@@ -46,18 +46,43 @@ farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl
 	return uidl_commit(uidl, err);
 }
 
+/* The session left in good order, but without the QUIT that its deletions need. */
+static bool
+has_waiting_deletions(const struct farewell *farewell, const struct roster *roster)
+{
+	if (farewell->is_gone || !roster->has_uidl)
+		return false;
+	for (size_t i = 0; i < roster->count; i++) {
+		if (roster->messages[i].state == MESSAGE_DELETING)
+			return true;
+	}
+	return false;
+}
+
+/* A message that fails in every session must not hold back the deletions of the others for ever. */
+static void
+add_unquit(const struct farewell *farewell, const struct roster *roster, struct uidl *uidl)
+{
+	bool waits = has_waiting_deletions(farewell, roster);
+
+	if (waits != (uidl_facts(uidl)->unquit_when != 0))
+		uidl_add_unquit(uidl, waits ? clock_wall_seconds() : 0);
+}
+
 void
-farewell_add_facts(
-	struct uidl *uidl, bool no_pipelining, bool has_logged_in, const struct error *failure)
+farewell_add_facts(const struct farewell *farewell, const struct roster *roster, struct uidl *uidl,
+	const struct farewell_facts *found)
 {
 	const struct uidl_facts *facts = uidl_facts(uidl);
 	uint32_t before = facts->failures_class == ERROR_AUTH ? facts->failures : 0;
 	int64_t now = clock_wall_seconds();
 
-	if (no_pipelining && !facts->lock_step)
+	if (found->no_pipelining && !facts->lock_step)
 		uidl_add_lock_step(uidl, now);
-	if (failure != NULL && failure->class == ERROR_AUTH)
+	if (found->failure != NULL && found->failure->class == ERROR_AUTH)
 		uidl_add_failures(uidl, before + 1, now, ERROR_AUTH);
-	else if (has_logged_in && facts->failures != 0)
+	else if (found->has_logged_in && facts->failures != 0)
 		uidl_add_failures(uidl, 0, now, ERROR_AUTH);
+	if (found->failure == NULL)
+		add_unquit(farewell, roster, uidl);
 }

@@ -31,8 +31,15 @@ int farewell_take_deletion(struct farewell *farewell, struct roster *roster, str
 int farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl *uidl,
 	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
 
-/* Queue the facts: `no_pipelining`, and refused logins, which `failure` (NULL: all went well) may be. */
-void farewell_add_facts(
-	struct uidl *uidl, bool no_pipelining, bool has_logged_in, const struct error *failure);
+/* What the session has found out. */
+struct farewell_facts {
+	bool no_pipelining; /* the server breaks on it */
+	bool has_logged_in;
+	const struct error *failure; /* NULL: all went well */
+};
+
+/* Queue the facts that serve the next session (uidl.h). */
+void farewell_add_facts(const struct farewell *farewell, const struct roster *roster,
+	struct uidl *uidl, const struct farewell_facts *found);
 
 #endif

@@ -49,6 +49,8 @@ peer_flush(struct peer *peer, struct error *err)
 		return 0;
 	if (link_flush_all(peer->link, clock_monotonic_ms() + peer->patience_ms, err) != 0)
 		return error_prefix(err, "the fetcher");
+	/* It may have waited in silence for just this, a commit or a command long. */
+	peer->last = clock_monotonic_ms() + peer->patience_ms;
 	return 0;
 }
 

@@ -122,6 +122,17 @@ explain_big(const struct planner *p, struct plan_row *row)
 		p->policy->max_size);
 }
 
+static void
+explain_limit(const struct plan_policy *policy, struct plan_row *row)
+{
+	if (policy->only_deletes)
+		snprintf(row->reason, sizeof row->reason,
+			"next session: this one deletes what waits");
+	else
+		snprintf(row->reason, sizeof row->reason, "beyond max-messages (%" PRIu32 ")",
+			policy->max_messages);
+}
+
 /* A message that the state does not know, or may not know. */
 static void
 plan_new(struct planner *p, size_t index, bool may_be_known)
@@ -141,8 +152,7 @@ plan_new(struct planner *p, size_t index, bool may_be_known)
 	}
 	if (p->budget == 0) {
 		row->verdict = PLAN_SKIP_LIMIT;
-		snprintf(row->reason, sizeof row->reason, "beyond max-messages (%" PRIu32 ")",
-			policy->max_messages);
+		explain_limit(policy, row);
 		return;
 	}
 	p->budget--;
@@ -431,7 +441,8 @@ plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_p
 		.count = count,
 		.uidl = uidl,
 		.policy = policy,
-		.budget = policy->max_messages != ACCOUNT_NO_LIMIT ? policy->max_messages
+		.budget = policy->only_deletes                     ? 0
+			: policy->max_messages != ACCOUNT_NO_LIMIT ? policy->max_messages
 								   : UINT32_MAX,
 		.has_idless = uidl_find(uidl, &(struct uidl_id){.none = true}) != NULL,
 	};

@@ -53,6 +53,7 @@ struct plan_policy {
 	uint64_t max_size;
 	uint32_t max_messages;
 	uint32_t newest;
+	bool only_deletes; /* fetch nothing this time: deletions wait */
 	int64_t now;
 };
 

@@ -210,6 +210,10 @@ parse_fact(struct cursor *line, struct record *record)
 		record->kind = RECORD_LOCK_STEP;
 		return parse_seconds(line, &record->when);
 	}
+	if (is_word(&field, "unquit")) {
+		record->kind = RECORD_UNQUIT;
+		return parse_seconds(line, &record->when);
+	}
 	if (is_word(&field, "failures")) {
 		record->kind = RECORD_FAILURES;
 		if (parse_unsigned(line, UINT32_MAX, &count) != 0 ||
@@ -435,6 +439,9 @@ record_format(struct buf *out, const struct record *record)
 	case RECORD_LOCK_STEP:
 		buf_printf(out, "fact lockstep %llu", (unsigned long long)when);
 		break;
+	case RECORD_UNQUIT:
+		buf_printf(out, "fact unquit %llu", (unsigned long long)when);
+		break;
 	case RECORD_FAILURES:
 		buf_printf(out, "fact failures %u %llu %s", (unsigned)record->count,
 			(unsigned long long)when, error_class_name(record->class));
@@ -455,9 +462,33 @@ record_apply_fact(const struct record *record, struct uidl_facts *facts)
 	} else if (record->kind == RECORD_LOCK_STEP) {
 		facts->lock_step = true;
 		facts->lock_step_when = record->when;
+	} else if (record->kind == RECORD_UNQUIT) {
+		facts->unquit_when = record->when;
 	} else {
 		facts->failures = record->count;
 		facts->failures_when = record->when;
 		facts->failures_class = record->class;
 	}
+}
+
+size_t
+record_list_facts(const struct uidl_facts *facts, struct record out[static RECORD_FACTS_MAX])
+{
+	size_t count = 0;
+
+	if (facts->login_when != 0)
+		out[count++] = (struct record){.kind = RECORD_LOGIN,
+			.when = facts->login_when,
+			.delay = facts->login_delay};
+	if (facts->lock_step)
+		out[count++] =
+			(struct record){.kind = RECORD_LOCK_STEP, .when = facts->lock_step_when};
+	if (facts->unquit_when != 0)
+		out[count++] = (struct record){.kind = RECORD_UNQUIT, .when = facts->unquit_when};
+	if (facts->failures != 0)
+		out[count++] = (struct record){.kind = RECORD_FAILURES,
+			.count = facts->failures,
+			.when = facts->failures_when,
+			.class = facts->failures_class};
+	return count;
 }

@@ -34,6 +34,7 @@ enum record_kind {
 	RECORD_END,
 	RECORD_LOGIN,
 	RECORD_LOCK_STEP,
+	RECORD_UNQUIT,
 	RECORD_FAILURES,
 	RECORD_UNKNOWN_FACT
 };
@@ -72,7 +73,14 @@ int record_parse(char *line, size_t len, struct record *record) __attribute__((w
 /* Append the record's line, LF included. */
 void record_format(struct buf *out, const struct record *record);
 
-/* RECORD_LOGIN, RECORD_LOCK_STEP, RECORD_FAILURES: what `facts` says from here on. */
+/* RECORD_LOGIN, RECORD_LOCK_STEP, RECORD_UNQUIT, RECORD_FAILURES: what `facts` says from here on. */
 void record_apply_fact(const struct record *record, struct uidl_facts *facts);
+
+/* Most records that facts are made of. */
+#define RECORD_FACTS_MAX 4
+
+/* The records that say `facts`, for a file written anew. Returns how many. */
+size_t record_list_facts(
+	const struct uidl_facts *facts, struct record out[static RECORD_FACTS_MAX]);
 
 #endif

@@ -105,6 +105,7 @@ replay(struct uidl *uidl, const struct record *record)
 		break;
 	case RECORD_LOGIN:
 	case RECORD_LOCK_STEP:
+	case RECORD_UNQUIT:
 	case RECORD_FAILURES:
 		record_apply_fact(record, &uidl->facts);
 		break;
@@ -231,19 +232,13 @@ write_entries(
 static int
 write_facts(const struct uidl_facts *facts, struct writer *writer, struct error *err)
 {
-	struct record login = {
-		.kind = RECORD_LOGIN, .when = facts->login_when, .delay = facts->login_delay};
-	struct record lock_step = {.kind = RECORD_LOCK_STEP, .when = facts->lock_step_when};
-	struct record failures = {.kind = RECORD_FAILURES,
-		.count = facts->failures,
-		.when = facts->failures_when,
-		.class = facts->failures_class};
+	struct record records[RECORD_FACTS_MAX];
+	size_t count = record_list_facts(facts, records);
 
-	if (facts->login_when != 0 && write_record(writer, &login, err) != 0)
-		return -1;
-	if (facts->lock_step && write_record(writer, &lock_step, err) != 0)
-		return -1;
-	return facts->failures != 0 ? write_record(writer, &failures, err) : 0;
+	for (size_t i = 0; i < count; i++)
+		if (write_record(writer, &records[i], err) != 0)
+			return -1;
+	return 0;
 }
 
 /*
@@ -542,6 +537,12 @@ void
 uidl_add_lock_step(struct uidl *uidl, int64_t when)
 {
 	add_fact(uidl, &(struct record){.kind = RECORD_LOCK_STEP, .when = when});
+}
+
+void
+uidl_add_unquit(struct uidl *uidl, int64_t when)
+{
+	add_fact(uidl, &(struct record){.kind = RECORD_UNQUIT, .when = when});
 }
 
 void

@@ -22,6 +22,7 @@
  *	end                                 all tries before are settled
  *	fact login WHEN DELAY               last login, LOGIN-DELAY in seconds
  *	fact lockstep WHEN                  the server breaks on pipelining
+ *	fact unquit WHEN                    the last session could not QUIT, and deletions wait; 0: no more
  *	fact failures COUNT WHEN CLASS      sessions failed in a row; COUNT 0 ends the row
  *
  * Octets outside 0x21-0x7E and '%' are written %XX. A UID field "%" is the
@@ -104,6 +105,7 @@ struct uidl_facts {
 	int64_t login_delay;
 	bool lock_step;
 	int64_t lock_step_when;
+	int64_t unquit_when; /* 0: no deletions wait */
 	uint32_t failures;
 	int64_t failures_when;
 	enum error_class failures_class;
@@ -178,6 +180,7 @@ void uidl_add_off(struct uidl *uidl, struct uidl_entry *entry, int64_t when);
 void uidl_add_bye(struct uidl *uidl, struct uidl_entry *entry);
 void uidl_add_login(struct uidl *uidl, int64_t when, int64_t delay);
 void uidl_add_lock_step(struct uidl *uidl, int64_t when);
+void uidl_add_unquit(struct uidl *uidl, int64_t when);
 void uidl_add_failures(struct uidl *uidl, uint32_t count, int64_t when, enum error_class class);
 
 /*
