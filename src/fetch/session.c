@@ -65,8 +65,14 @@ greet(struct session *session, struct error *err)
 {
 	struct pop3_reply reply;
 
-	if (pop3_read_greeting(session->conn, &reply, err) != 0)
-		return -1;
+	if (pop3_read_greeting(session->conn, &reply, err) != 0) {
+		if (err->class != ERROR_TIMEOUT || conn_is_secure(session->conn))
+			return -1;
+		/* A server that waits for the client's first octets of TLS says nothing either. */
+		return error_set(err, ERROR_TIMEOUT,
+			"waiting for the greeting: the server says nothing (if this is its port "
+			"for TLS, use tls = \"implicit\")");
+	}
 	if (!reply.ok)
 		return pop3_refused(err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP),
 			"the connection", &reply);

@@ -265,6 +265,9 @@ check_certificate(struct tls *tls, struct error *err)
 
 	if (code != 0)
 		return library_error(err, "the server's certificate cannot be verified", code);
+	/* Where there is no other name GnuTLS takes the common name, which anybody could have chosen. */
+	if (status == 0 && !tlscert_has_names(tls->session))
+		status = GNUTLS_CERT_INVALID | GNUTLS_CERT_UNEXPECTED_OWNER;
 	return status == 0 ? 0 : refuse_certificate(tls, status, err);
 }
 

@@ -68,12 +68,15 @@ add_wrong_name(
 		i++;
 	if (i == NAMES_SHOWN_MAX)
 		buf_append_string(text, ", ...");
+	if (i == 0)
+		buf_append_string(text, "no host at all");
 	if (i == 0 &&
 		gnutls_x509_crt_get_dn_by_oid(
-			certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size) == 0)
+			certificate, GNUTLS_OID_X520_COMMON_NAME, 0, 0, name, &size) == 0) {
+		buf_append_string(text, " (its common name ");
 		add_quoted(text, name, size);
-	else if (i == 0)
-		buf_append_string(text, "no host at all");
+		buf_append_string(text, " counts for nothing, only subjectAltName does)");
+	}
 	buf_printf(text, ", not for '%s'", expected->host);
 }
 
@@ -206,6 +209,28 @@ describe_problems(struct buf *text, const struct tlscert_expected *expected, uns
 			buf_append_string(text, "; ");
 		add_other_problems(text, status);
 	}
+}
+
+bool
+tlscert_has_names(gnutls_session_t session)
+{
+	unsigned count = 0;
+	const gnutls_datum_t *chain = gnutls_certificate_get_peers(session, &count);
+	gnutls_x509_crt_t own = chain != NULL && count != 0 ? import_certificate(&chain[0]) : NULL;
+	char name[256];
+	size_t size;
+	int type = 0;
+
+	if (own == NULL)
+		return false;
+	for (unsigned i = 0; type >= 0 || type == GNUTLS_E_SHORT_MEMORY_BUFFER; i++) {
+		size = sizeof name;
+		type = gnutls_x509_crt_get_subject_alt_name(own, i, name, &size, NULL);
+		if (type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_IPADDRESS)
+			break;
+	}
+	gnutls_x509_crt_deinit(own);
+	return type == GNUTLS_SAN_DNSNAME || type == GNUTLS_SAN_IPADDRESS;
 }
 
 int

@@ -7,6 +7,7 @@
 #define POPHAUL_FETCH_TLSCERT_H
 
 #include <gnutls/gnutls.h>
+#include <stdbool.h>
 
 #include "base/error.h"
 
@@ -14,6 +15,12 @@ struct tlscert_expected {
 	const char *host;       /* the name that the certificate should bear */
 	const char *trust_file; /* NULL: the system's store */
 };
+
+/*
+ * Whether the server's certificate names hosts or addresses where names belong (subjectAltName, RFC
+ * 9525 section 2); a common name is none.
+ */
+bool tlscert_has_names(gnutls_session_t session);
 
 /*
  * Fill in ERROR_TLS for a verification `status` (gnutls_certificate_status_t, not 0): who issued
