@@ -216,7 +216,7 @@ killed_at() {
 
 # traced OPTION…: the program under strace; strace.log has the calls that make something last.
 traced() {
-	run timeout -k 5 60 strace -f -qq -o strace.log \
+	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 run timeout -k 5 60 strace -f -qq -o strace.log \
 		-e trace=write,fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,unlink,unlinkat,ftruncate,pwrite64 \
 		"$@" "$BUILD/pophaul"
 }
