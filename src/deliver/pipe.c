@@ -23,6 +23,9 @@
 #define STATUS_NOT_EXECUTABLE 126
 #define STATUS_NOT_FOUND      127
 
+/* Reads of PIPE_OUTPUT_MAX octets that empty a full pipe. */
+#define READS_AT_ONCE 16
+
 struct pipe {
 	const struct account *account;
 	char *environment; /* POPHAUL_ACCOUNT=… */
@@ -171,19 +174,25 @@ free_argv(char **argv)
 	free(argv);
 }
 
-/* Take what the command has printed; false at its end. What is too much is read and dropped. */
+/*
+ * Take what the command has printed; false at its end. What is too much is read
+ * and dropped, but never more than a pipe holds: a command that prints without
+ * end, or a child that it left behind, must not keep us from the clock.
+ */
 static bool
 read_output(const struct child *child, struct buf *output)
 {
 	char chunk[PIPE_OUTPUT_MAX];
-	ssize_t n;
+	ssize_t n = 1;
 
-	while ((n = read(child->output, chunk, sizeof chunk)) > 0) {
+	for (int reads = 0; n > 0 && reads < READS_AT_ONCE; reads++) {
 		size_t room = PIPE_OUTPUT_MAX - output->len;
 
-		buf_append(output, chunk, (size_t)n < room ? (size_t)n : room);
+		n = read(child->output, chunk, sizeof chunk);
+		if (n > 0)
+			buf_append(output, chunk, (size_t)n < room ? (size_t)n : room);
 	}
-	return n < 0 && (errno == EAGAIN || errno == EINTR);
+	return n > 0 || (n < 0 && (errno == EAGAIN || errno == EINTR));
 }
 
 /* Wait for the command's end, reading its output and the link. False when its time is up. */
