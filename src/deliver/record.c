@@ -474,21 +474,20 @@ record_apply_fact(const struct record *record, struct uidl_facts *facts)
 size_t
 record_list_facts(const struct uidl_facts *facts, struct record out[static RECORD_FACTS_MAX])
 {
-	size_t count = 0;
+	struct record *next = out;
 
 	if (facts->login_when != 0)
-		out[count++] = (struct record){.kind = RECORD_LOGIN,
+		*next++ = (struct record){.kind = RECORD_LOGIN,
 			.when = facts->login_when,
 			.delay = facts->login_delay};
 	if (facts->lock_step)
-		out[count++] =
-			(struct record){.kind = RECORD_LOCK_STEP, .when = facts->lock_step_when};
+		*next++ = (struct record){.kind = RECORD_LOCK_STEP, .when = facts->lock_step_when};
 	if (facts->unquit_when != 0)
-		out[count++] = (struct record){.kind = RECORD_UNQUIT, .when = facts->unquit_when};
+		*next++ = (struct record){.kind = RECORD_UNQUIT, .when = facts->unquit_when};
 	if (facts->failures != 0)
-		out[count++] = (struct record){.kind = RECORD_FAILURES,
+		*next++ = (struct record){.kind = RECORD_FAILURES,
 			.count = facts->failures,
 			.when = facts->failures_when,
 			.class = facts->failures_class};
-	return count;
+	return (size_t)(next - out);
 }
