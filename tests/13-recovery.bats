@@ -504,17 +504,32 @@ rename_to_unique() {
 	assert_equal "$(count_files "$place/Maildir")" 2
 }
 
-@test "a state that cannot grow ends the session with 74; nothing is deleted, and all comes once later" {
-	start_fakepop -e 'messages 10 400'
-	use 'keep = never'
+# The program, with files that cannot grow beyond 1 KiB.
+poll_with_little_room() {
 	run --separate-stderr bash -c 'trap "" XFSZ; ulimit -f 1; exec timeout -k 5 60 "$0"' "$BUILD/pophaul"
-	assert_status 74
-	assert_stderr_has "home.uidl"
-	assert_equal "$(deleted 1)" ''
-	poll
-	assert_status 0
-	assert_equal "$(deleted 2)" "$(printf 'uid-%d\n' {1..10} | paste -sd ' ')"
-	assert_equal "$(mail)" "$(seq -s ' ' 10)"
+}
+
+@test "a state that cannot grow ends the session with 74; nothing is deleted, and all comes once later" {
+	local n half_done=0
+
+	# With more and more messages, first the records of what was done find no room, then those of what is to be done.
+	for n in {3..10}; do
+		rm -rf "$STATE" Maildir
+		start_fakepop -e "messages $n 400"
+		use 'keep = never'
+		poll_with_little_room
+		[ "$status" -ne 0 ] || continue
+		assert_status 74
+		assert_stderr_has home.uidl
+		session_is 1 "$(seq -s ' ' "$n")" ''
+		[ "$(count_files Maildir/new)" -eq 0 ] || half_done=$((half_done + 1))
+		poll
+		assert_status 0
+		assert_equal "$(deleted 2)" "$(printf 'uid-%d\n' $(seq "$n") | paste -sd ' ')"
+		assert_equal "$(mail)" "$(seq -s ' ' "$n")"
+	done
+	[ "$half_done" -gt 0 ]
+	[ "$(count_files Maildir/new)" -eq 10 ]
 }
 
 # ---- servers that delete, and servers in a hurry ----
