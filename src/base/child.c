@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -42,6 +43,8 @@ execute(const struct child_spec *spec, int output)
 
 	setpgid(0, 0);
 	reset_signals();
+	/* Nobody would read its answer: better that it stops than that its work is done again. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (input < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
 		_exit(NOT_EXECUTABLE);
 	if (!spec->separate_errors && dup2(output, STDERR_FILENO) < 0)

@@ -84,22 +84,22 @@ has_ended(pid_t pid, int *status)
 	return waitpid(pid, status, WNOHANG) == pid;
 }
 
-/* The session is over: the fetcher ends by itself, or is ended. */
-static void
-reap_fetcher(pid_t pid, bool at_once)
+/* The session is over: the fetcher ends by itself, and *status_out tells how, or is ended: false. */
+static bool
+reap_fetcher(pid_t pid, bool at_once, int *status_out)
 {
 	int64_t deadline = clock_monotonic_ms() + FAREWELL_MS;
 	struct timespec nap = {.tv_nsec = 2000000};
-	int status;
 
 	while (!at_once && clock_poll_timeout(deadline) != 0) {
-		if (has_ended(pid, &status))
-			return;
+		if (has_ended(pid, status_out))
+			return true;
 		nanosleep(&nap, NULL);
 	}
 	kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+	while (waitpid(pid, status_out, 0) < 0 && errno == EINTR)
 		continue;
+	return false;
 }
 
 static enum deliverer_mode
@@ -121,7 +121,8 @@ run_with_fetcher(struct deliverer *deliverer, const struct account *account,
 {
 	struct link *link;
 	pid_t pid;
-	int ends[2], result;
+	int ends[2], result, status;
+	char how[128];
 
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return error_set_errno(err, ERROR_SYSTEM, "cannot make a socket pair");
@@ -137,8 +138,23 @@ run_with_fetcher(struct deliverer *deliverer, const struct account *account,
 	link = link_new(ends[0]);
 	result = deliverer_run(deliverer, link, poller, report, err);
 	link_free(link);
-	reap_fetcher(pid, result != 0 && err->class == ERROR_TIMEOUT);
+	if (reap_fetcher(pid, result != 0 && err->class == ERROR_TIMEOUT, &status) && result != 0 &&
+		WIFSIGNALED(status)) {
+		/* That the link broke is only what follows from it. */
+		child_describe_status(status, how, sizeof how);
+		return error_set(err, ERROR_BUG, "the fetcher process %s", how);
+	}
 	return result;
+}
+
+/* The passwords of the configuration, but for the account's own; of all accounts when it is NULL. */
+static void
+wipe_secrets(const struct worker_settings *settings, const struct account *but)
+{
+	for (size_t i = 0; i < settings->account_count; i++) {
+		if (settings->accounts[i] != but)
+			secret_release(&settings->accounts[i]->password);
+	}
 }
 
 /* The whole life of a worker, but for its farewell. */
@@ -156,24 +172,18 @@ run_session(const struct account *account, const struct worker_settings *setting
 	struct deliverer *deliverer = deliverer_open(account, &how, err);
 	struct secret password = {0};
 	bool has_password; /* some logins need none */
-	int result = -1;
+	int result;
 
 	if (deliverer == NULL)
 		return -1;
-	if (credential_resolve(account, &password, &has_password, err) == 0)
+	result = credential_resolve(account, &password, &has_password, err);
+	/* From here on the one copy is what both processes wipe when they have no more use for it. */
+	wipe_secrets(settings, NULL);
+	if (result == 0)
 		result = run_with_fetcher(deliverer, account, &password, poller, report, err);
 	secret_release(&password);
 	deliverer_free(deliverer);
 	return result;
-}
-
-static void
-wipe_other_secrets(const struct account *account, const struct worker_settings *settings)
-{
-	for (size_t i = 0; i < settings->account_count; i++) {
-		if (settings->accounts[i] != account)
-			secret_release(&settings->accounts[i]->password);
-	}
 }
 
 static _Noreturn void
@@ -189,7 +199,7 @@ be_worker(const struct account *account, const struct worker_settings *settings,
 	set_handler(SIGINT, request_stop);
 	set_handler(SIGTERM, request_stop);
 	set_handler(SIGHUP, request_stop);
-	wipe_other_secrets(account, settings);
+	wipe_secrets(settings, account);
 	close_all_but(fd);
 	log_set_account(account->name);
 	log_set_process("deliverer");
