@@ -181,7 +181,7 @@ AUTH PLAIN
 $(plain jane secret)"
 }
 
-@test "a list of mechanisms is kept to, in its order" {
+@test "a list of mechanisms is kept to, in its order, up to the first that works (pop3 rules 49, 50)" {
 	serve 'messages 1' 'on AUTH SCRAM-SHA-1 send -ERR what is that?'
 	fetch 'auth = { "SCRAM-SHA-1", "LOGIN", "PLAIN" }'
 	assert_status 0

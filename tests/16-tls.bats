@@ -78,7 +78,7 @@ setup() {
 	run ! grep -q 'Login: .*secured' "$DOVECOT_DIR/log"
 }
 
-@test "TLS is there before anything but CAPA and STLS is sent, and CAPA is asked again (pop3 rules 36, 38)" {
+@test "TLS is there before anything but CAPA and STLS is sent, and CAPA is asked again (pop3 rules 36, 38, 39)" {
 	start_fakepop --stls -e 'messages 1' -e 'once on CAPA send +OK; send STLS; send UTF8; send SASL LOGIN; send .'
 	fetch
 	assert_status 0
@@ -89,6 +89,10 @@ setup() {
 1> CAPA
 1> AUTH PLAIN AGphbmUAc2VjcmV0
 1> CAPA'
+	start_fakepop --tls -e 'messages 1' -e 'capa +STLS'
+	fetch 'keep = "never"'
+	assert_status 0
+	run ! grep -q STLS "$TRANSCRIPT"
 }
 
 @test "TLS 1.2 is good enough, and -v says what was agreed on (pop3 rule 43)" {
