@@ -570,6 +570,8 @@ fails_for_password() {
 
 @test "a password command that fails is told, and what it said against it is seen" {
 	fails_for_password 'password-command = "sh -c '\''exit 3'\''"' 77 "password-command 'sh': exited with status 3"
+	fails_for_password "password-command = \"sh -c 'head -c 70000 /dev/zero | tr \\\\\\\\0 x'\"" 78 \
+		"password-command 'sh': the first line is too long for a password"
 	fails_for_password 'password-command = "true"' 78 "password-command 'true': the password is empty"
 	fails_for_password 'password-command = "sh -c '\''kill -9 $$'\''"' 77 \
 		"password-command 'sh': was killed by signal 9 (Killed)"

@@ -129,6 +129,19 @@ usage() {
 	usage 'command line: state-dir: is empty' --state-dir ''
 }
 
+@test "a relative path needs a working folder that exists" {
+	PORT=1 SERVER_TLS=none
+	write_config < <(account home)
+	mkdir gone
+	cd gone
+	rmdir ../gone
+	run --separate-stderr pophaul --state-dir state
+	assert_status 71
+	assert_equal "$stderr" 'pophaul: cannot find the working folder: No such file or directory'
+	run pophaul -t
+	assert_status 0
+}
+
 @test "-t and --check-config read the configuration, say how it is, and do nothing else" {
 	start_fakepop
 	write_config < <(account home; account other)
