@@ -276,22 +276,23 @@ put() {
 @test "what has vanished is known for 30 days when it comes under another id, not for ever" {
 	start_fakepop - <<-EOS
 		messages 200 300
-		$(printf 'session 2 hide %d\n' {1..199})
-		session 3-5 uidl-prefix again-
-		$(printf 'session 4-5 hide %d\n' {1..199})
-		session 6 uidl-prefix third-
+		$(printf 'session 2-3 hide %d\n' {1..199})
+		session 4-6 uidl-prefix again-
+		$(printf 'session 5-6 hide %d\n' {1..199})
+		session 7 uidl-prefix third-
 	EOS
 	use
 	poll
 	later +1d poll
+	later +29d poll
 	later +30d poll
-	assert_equal "$(transcript 3 | grep -c '^RETR ')" 200
+	assert_equal "$(transcript 4 | grep -c '^RETR ')" 200
 	assert_equal "$(count_files Maildir)" 200
 	later +31d poll
 	later +62d poll
 	later +63d poll -v
 	assert_status 0
-	assert_equal "$(transcript 6 | grep -c '^RETR ')" 200
+	assert_equal "$(transcript 7 | grep -c '^RETR ')" 200
 	assert_output_has 'home: 199 messages,'
 	assert_equal "$(count_files Maildir)" 399
 }
