@@ -140,10 +140,18 @@ kill_group() {
 	refute_stderr_has 'trying again'
 	assert_equal "$(count_sessions)" 3
 	assert_equal "$(mail)" '1 2 3 late'
+	# It may have been mended since: asked anew after 30 days, and it has not.
+	later +31d poll -v
+	assert_status 0
+	session_ended 4 pipelined
+	later +32d poll -v
+	assert_status 0
+	refute_stderr_has 'trying again'
+	assert_equal "$(count_sessions)" 6
 	use 'pipelining = on'
 	poll
 	assert_status 0
-	session_ended 4 pipelined
+	session_ended 7 pipelined
 }
 
 @test "a connection that merely breaks says nothing about sending several commands at once" {

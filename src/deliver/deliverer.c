@@ -134,7 +134,7 @@ deliverer_free(struct deliverer *d)
 bool
 deliverer_wants_lock_step(const struct deliverer *d)
 {
-	return uidl_facts(d->uidl)->lock_step;
+	return farewell_is_lock_step(uidl_facts(d->uidl), clock_wall_seconds());
 }
 
 static int

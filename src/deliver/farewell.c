@@ -46,6 +46,12 @@ farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl
 	return uidl_commit(uidl, err);
 }
 
+bool
+farewell_is_lock_step(const struct uidl_facts *facts, int64_t now)
+{
+	return facts->lock_step && now - facts->lock_step_when < FAREWELL_LOCK_STEP_SECONDS;
+}
+
 /* The session left in good order, but without the QUIT that its deletions need. */
 static bool
 has_waiting_deletions(const struct farewell *farewell, const struct roster *roster)
@@ -77,7 +83,7 @@ farewell_add_facts(const struct farewell *farewell, const struct roster *roster,
 	uint32_t before = facts->failures_class == ERROR_AUTH ? facts->failures : 0;
 	int64_t now = clock_wall_seconds();
 
-	if (found->no_pipelining && !facts->lock_step)
+	if (found->no_pipelining && !farewell_is_lock_step(facts, now))
 		uidl_add_lock_step(uidl, now);
 	if (found->failure != NULL && found->failure->class == ERROR_AUTH)
 		uidl_add_failures(uidl, before + 1, now, ERROR_AUTH);
