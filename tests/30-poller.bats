@@ -277,9 +277,13 @@ accounts() {
 }
 
 @test "what --list prints of several accounts is not mixed" {
-	start_fakepop -e any-user -e 'messages 50' -e 'latency 1'
+	start_fakepop -e any-user -e 'messages 50' -e "on TOP 25 await $HOME/go; normal"
 	write_config < <(accounts a b c d)
-	run --separate-stderr pophaul -l -v
+	start_run -l -v
+	# Half of each is known before any has the rest.
+	wait_until 10 has_lines 4 '> TOP 25 0$' "$TRANSCRIPT"
+	touch go
+	end_run
 	assert_status 0
 	assert_equal "$(sed -nE 's/^([abcd]): 50 messages.*/\1/p' <<<"$output" | sort | tr -d '\n')" abcd
 	# Each account's block has its messages in order.
