@@ -614,12 +614,12 @@ setup() {
 	assert_equal "$(flights)" 6
 }
 
-@test "the window is topped up before it is empty (pop3 rule 28)" {
+@test "thousands of messages take some windows, not a round trip each (pop3 rule 28)" {
 	start_fakepop --synthetic 2000 100
 	fetch
 	assert_status 0
 	assert_equal "$(delivered)" 2000
-	[ "$(flights)" -le 60 ] || fail "$(flights) flights"
+	[ "$(flights)" -le 40 ] || fail "$(flights) flights"
 }
 
 @test "in lock step a message is one round trip (pop3 rule 28)" {
@@ -954,7 +954,7 @@ QUIT'
 
 @test "a connection that ends before the greeting is said" {
 	refused 69 'waiting for the greeting: the server closed the connection' drop
-	refused 69 'waiting for the greeting: ' reset
+	refused 69 'Connection reset by peer' reset
 }
 
 @test "the end of the connection inside any reply is an error, and half a message is none" {
@@ -1055,7 +1055,8 @@ QUIT'
 	serve 'messages 2' 'on RETR 2 normal; send "-ERR [SYS/TEMP] going down"; drop' 'capa -PIPELINING'
 	OPTIONS=(-v)
 	fetch 'keep = "never"'
-	[ "$status" -ne 0 ]
+	assert_status 75
+	assert_stderr_has 'the server says unasked: "-ERR [SYS/TEMP] going down"'
 	assert_equal "$(delivered)" 2
 	fetch 'keep = "never"'
 	assert_status 0
