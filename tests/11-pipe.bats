@@ -16,21 +16,23 @@ setup_file() {
 		cat >>taken
 		for i in $(seq 2000); do
 			grep -q '^1> NOOP' "$1" && exit 0
+			[ -e "$HOME/stop" ] && break
 			sleep 0.02
 		done
 		exit 75
 	EOF
 	chmod 700 until-noop
 	account slow "deliver = \"pipe:$HOME/until-noop $TRANSCRIPT\"" 'keep = "never"' | write_config
-	(
-		pophaul >out 2>&1
+	{
+		pophaul
 		echo $? >status
-	) 3>&- &
-	SERVER_PIDS+=($!)
-	declare -p SERVER_PIDS >"$BATS_FILE_TMPDIR/pids"
+	} </dev/null >out 2>&1 3>&- &
+	SLOW_PID=$!
 }
 
 teardown_file() {
+	: >"$SLOW/stop"
+	wait "$SLOW_PID"
 	stop_servers
 }
 
