@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,21 @@ close_memory(void)
 
 	setrlimit(RLIMIT_CORE, &none);
 	prctl(PR_SET_DUMPABLE, 0);
+}
+
+/*
+ * Whoever closed 0, 1 or 2 before starting us must not find log lines in the file or socket that
+ * would get that number.
+ */
+static int
+fill_standard_descriptors(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR);
+	} while (fd >= 0 && fd <= STDERR_FILENO);
+	return fd >= 0 ? close(fd) : -1;
 }
 
 static void
@@ -122,6 +138,7 @@ poll_accounts(const struct cli *cli, struct config *config, bool shows_progress)
 		.verbose = cli->verbosity > 0,
 		.ignore_back_off = cli->name_count != 0,
 		.shows_results = !cli->quiet && (cli->verbosity > 0 || isatty(STDOUT_FILENO)),
+		.shows_json = !cli->quiet,
 		.shows_progress = shows_progress,
 		.format = cli->log_format,
 		.no_mail_status = cli->no_mail_status,
@@ -168,6 +185,8 @@ main(int argc, char **argv)
 	int status;
 
 	close_memory();
+	if (fill_standard_descriptors() != 0)
+		return error_exit_status(ERROR_SYSTEM);
 	if (cli_parse(argc, argv, &cli, &err) != 0) {
 		fprintf(stderr, "pophaul: %s\npophaul: see 'pophaul --help'\n", err.text);
 		return error_exit_status(err.class);

@@ -484,7 +484,6 @@ home: would fetch 1 messages (1000 octets), delete 2, leave 0, skip 3; nothing w
 @test "standard output that cannot be written is status 74" {
 	start_fakepop -e 'messages 1'
 	write_config < <(account home)
-	full() { pophaul "$@" >/dev/full; }
 	run full -l
 	assert_status 74
 	assert_output_is 'pophaul: cannot write standard output: No space left on device'
@@ -494,13 +493,51 @@ home: would fetch 1 messages (1000 octets), delete 2, leave 0, skip 3; nothing w
 	assert_status 74
 }
 
-@test "standard error that is closed changes nothing, nor do missing descriptors" {
+# full OPTION…: with a full disk behind standard output.
+full() {
+	pophaul "$@" >/dev/full
+}
+
+# with_closed DIGITS COMMAND…: with these descriptors closed.
+with_closed() {
+	local closed=$1
+
+	shift
+	[[ $closed != *0* ]] || exec <&-
+	[[ $closed != *1* ]] || exec >&-
+	[[ $closed != *2* ]] || exec 2>&-
+	"$@"
+}
+
+@test "whichever standard descriptors are missing, mail comes and no log line gets into a file" {
+	local closed
+
 	start_fakepop -e 'messages 1'
 	write_config < <(account home)
-	pophaul -v <&- >&- 2>&-
-	[ "$(count_files Maildir/new)" -eq 1 ]
-	assert_equal "$(head -n 1 "$STATE/home.uidl")" 'pophaul-uidl 1'
-	assert_maildir_is_clean
+	for closed in 0 1 2 01 02 12 012; do
+		rm -rf "$STATE" Maildir
+		(with_closed "$closed" pophaul -vv)
+		[ "$(count_files Maildir/new)" -eq 1 ]
+		assert_equal "$(head -n 1 "$STATE/home.uidl")" 'pophaul-uidl 1'
+		assert_equal "$(cat "$STATE/home.lock")" ''
+		run ! grep -q pophaul: "$STATE/home.uidl"
+		assert_maildir_is_clean
+	done
+}
+
+@test "results that cannot be written are no success, whatever their form" {
+	local form
+
+	start_fakepop -e 'messages 1'
+	write_config < <(account home)
+	for form in --verbose '--log-format json' --list; do
+		run --separate-stderr full $form
+		assert_status 74
+		assert_stderr_has 'cannot write standard output: No space left on device'
+	done
+	run --separate-stderr pophaul -q --log-format json
+	assert_status 0
+	assert_equal "$output" ''
 }
 
 # No line of a log is in a message.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 
 #define NOT_EXECUTABLE 126
 #define NOT_FOUND      127
@@ -45,15 +46,16 @@ execute(const struct child_spec *spec, int output)
 	reset_signals();
 	/* Nobody would read its answer: better that it stops than that its work is done again. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	if (input < 0 || dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0)
+	if ((!spec->separate_errors && dup2(output, STDERR_FILENO) < 0) || input < 0 ||
+		dup2(input, STDIN_FILENO) < 0 || dup2(output, STDOUT_FILENO) < 0) {
+		fprintf(stderr, "pophaul: cannot set up '%s': %s\n", spec->argv[0],
+			strerror(errno));
 		_exit(NOT_EXECUTABLE);
-	if (!spec->separate_errors && dup2(output, STDERR_FILENO) < 0)
-		_exit(NOT_EXECUTABLE);
+	}
 	unsetenv("SSLKEYLOGFILE");
 	for (const char *const *extra = spec->extra; extra != NULL && *extra != NULL; extra++)
 		putenv((char *)*extra);
-	if (syscall(SYS_close_range, 3U, ~0U, 0U) != 0 && errno != ENOSYS)
-		_exit(NOT_EXECUTABLE);
+	file_close_others(-1);
 	execvp(spec->argv[0], spec->argv);
 	fprintf(stderr, "pophaul: cannot run '%s': %s\n", spec->argv[0], strerror(errno));
 	_exit(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE);

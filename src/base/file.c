@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/xalloc.h"
@@ -200,6 +201,30 @@ file_replace_abort(struct file_replacement *r)
 	free(r->temporary);
 	free(r->path);
 	*r = (struct file_replacement){.fd = -1};
+}
+
+static void
+close_range_of(unsigned first, unsigned last)
+{
+	long limit = sysconf(_SC_OPEN_MAX);
+
+	if (first > last || syscall(SYS_close_range, first, last, 0U) == 0)
+		return;
+	/* A kernel before 5.9. */
+	for (unsigned fd = first; fd <= last && (long)fd < limit; fd++)
+		close((int)fd);
+}
+
+void
+file_close_others(int keep)
+{
+	unsigned first = STDERR_FILENO + 1;
+
+	if (keep > STDERR_FILENO) {
+		close_range_of(first, (unsigned)keep - 1);
+		first = (unsigned)keep + 1;
+	}
+	close_range_of(first, ~0U);
 }
 
 int

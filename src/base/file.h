@@ -58,6 +58,12 @@ int file_replace_commit(struct file_replacement *r, struct error *err)
 void file_replace_abort(struct file_replacement *r);
 
 /*
+ * Close every descriptor from 3 on but `keep` (-1: none): nothing of this process is to be held by
+ * the one that it becomes.
+ */
+void file_close_others(int keep);
+
+/*
  * Open (created 0600) and flock(2) the lock file at `path` without waiting. The
  * descriptor is the lock: it ends with the last process that holds it. Result:
  * the descriptor, or -1: ERROR_BUSY when another process has it, ERROR_CREATE.

@@ -6,8 +6,11 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A line is cut here: longer than any error text with an account's name before it. */
-#define LINE_MAX_OCTETS 2048
+#include "base/buf.h"
+#include "base/json.h"
+
+/* A text is cut here: longer than any error text with an account's name before it. */
+#define TEXT_MAX 2048
 
 static struct log_settings current = {.level = LOG_LEVEL_WARN};
 static const char *account_name;
@@ -45,69 +48,41 @@ log_is_on(enum log_level level)
 	return level <= current.level;
 }
 
-bool
-log_append_json_string(char *out, size_t size, const char *text)
-{
-	size_t used = strlen(out);
-
-	if (used + 3 > size)
-		return false;
-	out[used++] = '"';
-	for (const unsigned char *p = (const unsigned char *)text; *p != '\0'; p++) {
-		if (used + 8 > size)
-			return false;
-		if (*p == '"' || *p == '\\') {
-			out[used++] = '\\';
-			out[used++] = (char)*p;
-		} else if (*p < 0x20 || *p >= 0x7f) {
-			used += (size_t)snprintf(out + used, size - used, "\\u%04x", *p);
-		} else {
-			out[used++] = (char)*p;
-		}
-	}
-	out[used++] = '"';
-	out[used] = '\0';
-	return true;
-}
-
 static void
-format_json(char *line, size_t size, enum log_level level, const char *text)
+format_json(struct buf *line, enum log_level level, const char *text)
 {
-	struct tm utc;
 	time_t now = time(NULL);
+	char when[32] = "";
+	struct tm utc;
 
-	gmtime_r(&now, &utc);
-	strftime(line, size, "{\"time\":\"%Y-%m-%dT%H:%M:%SZ\",\"level\":\"", &utc);
-	snprintf(line + strlen(line), size - strlen(line), "%s\"", level_names[level]);
+	if (gmtime_r(&now, &utc) != NULL)
+		strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+	buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\"", when, level_names[level]);
 	if (account_name != NULL) {
-		snprintf(line + strlen(line), size - strlen(line), ",\"account\":");
-		log_append_json_string(line, size - 16, account_name);
+		buf_append_string(line, ",\"account\":");
+		json_append_string(line, account_name);
 	}
-	snprintf(line + strlen(line), size - strlen(line),
-		",\"process\":\"%s\",\"text\":", process_name);
-	if (!log_append_json_string(line, size - 4, text))
-		snprintf(line + strlen(line), size - strlen(line), "\"");
-	snprintf(line + strlen(line), size - strlen(line), "}\n");
+	buf_printf(line, ",\"process\":\"%s\",\"text\":", process_name);
+	json_append_string(line, text);
+	buf_append_string(line, "}\n");
 }
 
 static void
-format_text(char *line, size_t size, const char *text)
+format_text(struct buf *line, const char *text)
 {
-	size_t len;
-
-	snprintf(line, size, "%spophaul: %s%s%s", current.shares_terminal ? "\r\033[K" : "",
-		account_name != NULL ? account_name : "", account_name != NULL ? ": " : "", text);
-	len = strlen(line);
-	if (len > size - 2)
-		len = size - 2;
-	line[len] = '\n';
-	line[len + 1] = '\0';
+	if (current.shares_terminal)
+		buf_append_string(line, "\r\033[K");
+	buf_append_string(line, "pophaul: ");
+	if (account_name != NULL)
+		buf_printf(line, "%s: ", account_name);
+	buf_printf(line, "%s\n", text);
 }
 
 void
 log_line(enum log_level level, const char *format, ...)
 {
-	char text[LINE_MAX_OCTETS], line[LINE_MAX_OCTETS * 7];
+	struct buf line = {0};
+	char text[TEXT_MAX];
 	va_list args;
 
 	if (!log_is_on(level))
@@ -116,11 +91,11 @@ log_line(enum log_level level, const char *format, ...)
 	vsnprintf(text, sizeof text, format, args);
 	va_end(args);
 	if (current.format == LOG_FORMAT_JSON)
-		format_json(line, sizeof line, level, text);
+		format_json(&line, level, text);
 	else
-		format_text(line, sizeof line, text);
+		format_text(&line, text);
 
 	/* Nobody is left to tell when standard error cannot be written. */
-	if (write(STDERR_FILENO, line, strlen(line)) < 0)
-		return;
+	(void)!write(STDERR_FILENO, buf_data(&line), line.len);
+	buf_release(&line);
 }

@@ -51,7 +51,4 @@ void log_line(enum log_level level, const char *format, ...) __attribute__((form
 #define log_verbose(...) log_line(LOG_LEVEL_VERBOSE, __VA_ARGS__)
 #define log_wire(...)    log_line(LOG_LEVEL_WIRE, __VA_ARGS__)
 
-/* Append `text` as a JSON string, with its quotes, to the NUL-terminated `out`; false when it did not fit. */
-bool log_append_json_string(char *out, size_t size, const char *text);
-
 #endif

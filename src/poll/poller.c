@@ -83,15 +83,16 @@ lose_output(struct pass *pass)
 	clearerr(stdout);
 }
 
+/* The one way to standard output. */
 static void
-print_text(struct pass *pass, struct slot *slot)
+print(struct pass *pass, struct buf *text)
 {
-	progress_clear(&pass->progress);
+	if (text->len != 0)
+		progress_clear(&pass->progress);
 	if (!pass->output_is_gone &&
-		(fwrite(buf_data(&slot->text), 1, slot->text.len, stdout) != slot->text.len ||
-			fflush(stdout) != 0))
+		(fwrite(buf_data(text), 1, text->len, stdout) != text->len || fflush(stdout) != 0))
 		lose_output(pass);
-	buf_clear(&slot->text);
+	buf_release(text);
 }
 
 static struct slot *
@@ -107,9 +108,12 @@ free_slot(struct pass *pass)
 static void
 end_account(struct pass *pass, size_t account, const struct link_report *report, const char *text)
 {
+	struct buf line = {0};
+
 	progress_clear(&pass->progress);
 	report_account(&pass->reporting, &pass->totals, pass->settings->accounts[account]->name,
-		report, text);
+		report, text, &line);
+	print(pass, &line);
 	pass->done.accounts++;
 }
 
@@ -160,9 +164,7 @@ end_slot(struct pass *pass, struct slot *slot)
 		snprintf(slot->error, sizeof slot->error, "%s",
 			killed ? "ended at once by a second signal" : err.text);
 	}
-	if (slot->text.len != 0)
-		print_text(pass, slot);
-	buf_release(&slot->text);
+	print(pass, &slot->text);
 	pass->done.messages += slot->progress.messages;
 	pass->done.messages_total += slot->progress.messages_total;
 	pass->done.octets += slot->progress.octets;
@@ -182,7 +184,7 @@ take_frame(struct pass *pass, struct slot *slot, const struct link_frame *frame)
 		buf_append(&slot->text, frame->data, frame->data_len);
 		/* Alone, nobody's lines can come between. */
 		if (pass->settings->count == 1)
-			print_text(pass, slot);
+			print(pass, &slot->text);
 		break;
 	case LINK_REPORT:
 		slot->report = frame->u.report;
@@ -315,9 +317,11 @@ poller_run(const struct poller_settings *settings)
 	struct pass pass = {
 		.settings = settings,
 		.reporting = {.shows_results = settings->shows_results,
+			      .shows_json = settings->shows_json,
 			      .format = settings->format,
 			      .changes_nothing = settings->mode != WORKER_FETCH},
 	};
+	struct buf line = {0};
 	struct error err;
 
 	if (worker_prepare(needs_system_trust(settings), &err) != 0) {
@@ -334,7 +338,8 @@ poller_run(const struct poller_settings *settings)
 
 	run_pass(&pass);
 	progress_clear(&pass.progress);
-	report_all(&pass.reporting, &pass.totals, clock_monotonic_ms() - started);
+	report_all(&pass.reporting, &pass.totals, clock_monotonic_ms() - started, &line);
+	print(&pass, &line);
 
 	free(pass.slots);
 	free(pass.running);

@@ -26,6 +26,7 @@ struct poller_settings {
 	bool verbose;
 	bool ignore_back_off; /* the user named the accounts */
 	bool shows_results;
+	bool shows_json; /* with LOG_FORMAT_JSON: an object an account */
 	bool shows_progress;
 	enum log_format format;
 	int no_mail_status; /* when all went well and nothing was fetched */

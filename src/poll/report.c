@@ -2,9 +2,8 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <string.h>
 
-#define LINE_SIZE 4096
+#include "base/json.h"
 
 const char *
 report_octets(char out[static REPORT_OCTETS_SIZE], uint64_t octets)
@@ -48,43 +47,27 @@ static enum log_level level_of(enum error_class class)
 }
 
 static void
-print_line(FILE *stream, const char *line)
+put_text(struct buf *out, const char *name, const struct link_report *report)
 {
-	/* Standard output may be closed; the exit status then still tells how the mail fared. */
-	if (fprintf(stream, "%s\n", line) < 0 || fflush(stream) != 0)
-		clearerr(stream);
-}
-
-static void
-print_text(const char *name, const struct link_report *report)
-{
-	char line[LINE_SIZE], size[REPORT_OCTETS_SIZE];
-	size_t used;
+	char size[REPORT_OCTETS_SIZE];
 
 	if (report->fetched != 0)
-		snprintf(line, sizeof line, "%s: %" PRIu32 " message%s, %s", name, report->fetched,
+		buf_printf(out, "%s: %" PRIu32 " message%s, %s", name, report->fetched,
 			report->fetched == 1 ? "" : "s", report_octets(size, report->octets));
 	else
-		snprintf(line, sizeof line, "%s: no new mail", name);
-	used = strlen(line);
+		buf_printf(out, "%s: no new mail", name);
 	if (report->deleted != 0)
-		used += (size_t)snprintf(
-			line + used, sizeof line - used, ", %" PRIu32 " deleted", report->deleted);
-	snprintf(line + used, sizeof line - used,
-		", %" PRIu32 " left, %" PRIu32 " skipped, %" PRIu32 " failed, %.1f s", report->left,
-		report->skipped, report->failed, (double)report->milliseconds / 1000);
-	print_line(stdout, line);
+		buf_printf(out, ", %" PRIu32 " deleted", report->deleted);
+	buf_printf(out, ", %" PRIu32 " left, %" PRIu32 " skipped, %" PRIu32 " failed, %.1f s\n",
+		report->left, report->skipped, report->failed, (double)report->milliseconds / 1000);
 }
 
 static void
-print_json(const char *name, const struct link_report *report, const char *text)
+put_json(struct buf *out, const char *name, const struct link_report *report, const char *text)
 {
-	char line[LINE_SIZE] = "{\"account\":";
-	size_t used;
-
-	log_append_json_string(line, sizeof line / 2, name);
-	used = strlen(line);
-	snprintf(line + used, sizeof line - used,
+	buf_append_string(out, "{\"account\":");
+	json_append_string(out, name);
+	buf_printf(out,
 		",\"result\":\"%s\",\"status\":%d,\"fetched\":%" PRIu32 ",\"octets\":%" PRIu64
 		",\"deleted\":%" PRIu32 ",\"left\":%" PRIu32 ",\"skipped\":%" PRIu32
 		",\"failed\":%" PRIu32 ",\"seconds\":%.3f",
@@ -92,17 +75,15 @@ print_json(const char *name, const struct link_report *report, const char *text)
 		report->fetched, report->octets, report->deleted, report->left, report->skipped,
 		report->failed, (double)report->milliseconds / 1000);
 	if (!report->ok) {
-		snprintf(line + strlen(line), sizeof line - strlen(line), ",\"error\":");
-		if (!log_append_json_string(line, sizeof line - 2, text))
-			snprintf(line + strlen(line), sizeof line - strlen(line), "\"");
+		buf_append_string(out, ",\"error\":");
+		json_append_string(out, text);
 	}
-	snprintf(line + strlen(line), sizeof line - strlen(line), "}");
-	print_line(stdout, line);
+	buf_append_string(out, "}\n");
 }
 
 void
 report_account(const struct report_settings *settings, struct report_totals *totals,
-	const char *name, const struct link_report *report, const char *text)
+	const char *name, const struct link_report *report, const char *text, struct buf *out)
 {
 	int status = status_of(report);
 
@@ -119,26 +100,26 @@ report_account(const struct report_settings *settings, struct report_totals *tot
 	}
 	if (settings->changes_nothing)
 		return;
-	if (settings->format == LOG_FORMAT_JSON)
-		print_json(name, report, text);
-	else if (settings->shows_results && (report->ok || report->fetched != 0))
-		print_text(name, report);
+	if (settings->format == LOG_FORMAT_JSON && settings->shows_json)
+		put_json(out, name, report, text);
+	else if (settings->format == LOG_FORMAT_TEXT && settings->shows_results &&
+		(report->ok || report->fetched != 0))
+		put_text(out, name, report);
 }
 
 void
 report_all(const struct report_settings *settings, const struct report_totals *totals,
-	int64_t milliseconds)
+	int64_t milliseconds, struct buf *out)
 {
-	char line[LINE_SIZE], size[REPORT_OCTETS_SIZE];
+	char size[REPORT_OCTETS_SIZE];
 
 	if (!settings->shows_results || settings->changes_nothing || totals->accounts < 2 ||
 		settings->format == LOG_FORMAT_JSON)
 		return;
-	snprintf(line, sizeof line,
+	buf_printf(out,
 		"%" PRIu32 " accounts: %" PRIu32 " message%s, %s, %" PRIu32 " failed; %" PRIu32
-		" account%s with trouble, %.1f s",
+		" account%s with trouble, %.1f s\n",
 		totals->accounts, totals->fetched, totals->fetched == 1 ? "" : "s",
 		report_octets(size, totals->octets), totals->failed, totals->accounts_failed,
 		totals->accounts_failed == 1 ? "" : "s", (double)milliseconds / 1000);
-	print_line(stdout, line);
 }

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,11 +11,11 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/child.h"
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/log.h"
 #include "base/secret.h"
 #include "config/credential.h"
@@ -45,15 +46,6 @@ set_handler(int number, void (*handler)(int))
 	sigaction(number, &action, NULL);
 }
 
-/* No descriptor of another account, of its lock, of its link, may live on in this process. */
-static void
-close_all_but(int keep)
-{
-	if (keep > STDERR_FILENO + 1)
-		syscall(SYS_close_range, STDERR_FILENO + 1U, (unsigned)keep - 1U, 0U);
-	syscall(SYS_close_range, (unsigned)keep + 1U, ~0U, 0U);
-}
-
 /* The fetcher process: everything of the deliverer is closed before the first octet of the network. */
 static _Noreturn void
 be_fetcher(const struct account *account, struct secret *password, int fd, bool lock_step)
@@ -71,35 +63,31 @@ be_fetcher(const struct account *account, struct secret *password, int fd, bool 
 	set_handler(SIGHUP, SIG_IGN);
 	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
 		_exit(EX_OSERR);
-	close_all_but(fd);
+	/* Neither a lock nor a file of the deliverer's may live on in the process that a server talks to. */
+	file_close_others(fd);
 	link = link_new(fd);
 	status = fetcher_run(account, password, link, lock_step);
 	link_free(link);
 	_exit(status);
 }
 
-static bool
-has_ended(pid_t pid, int *status)
-{
-	return waitpid(pid, status, WNOHANG) == pid;
-}
-
 /* The session is over: the fetcher ends by itself, and *status_out tells how, or is ended: false. */
 static bool
 reap_fetcher(pid_t pid, bool at_once, int *status_out)
 {
-	int64_t deadline = clock_monotonic_ms() + FAREWELL_MS;
-	struct timespec nap = {.tv_nsec = 2000000};
+	struct pollfd watch = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	int64_t deadline = clock_monotonic_ms() + (at_once ? 0 : FAREWELL_MS);
+	bool has_ended = false;
 
-	while (!at_once && clock_poll_timeout(deadline) != 0) {
-		if (has_ended(pid, status_out))
-			return true;
-		nanosleep(&nap, NULL);
-	}
-	kill(pid, SIGKILL);
+	while (!has_ended && watch.fd >= 0 && clock_poll_timeout(deadline) != 0)
+		has_ended = poll(&watch, 1, clock_poll_timeout(deadline)) > 0;
+	if (watch.fd >= 0)
+		close(watch.fd);
+	if (!has_ended)
+		kill(pid, SIGKILL);
 	while (waitpid(pid, status_out, 0) < 0 && errno == EINTR)
 		continue;
-	return false;
+	return has_ended;
 }
 
 static enum deliverer_mode
@@ -200,7 +188,8 @@ be_worker(const struct account *account, const struct worker_settings *settings,
 	set_handler(SIGTERM, request_stop);
 	set_handler(SIGHUP, request_stop);
 	wipe_secrets(settings, account);
-	close_all_but(fd);
+	/* Nor a link of another account in this one. */
+	file_close_others(fd);
 	log_set_account(account->name);
 	log_set_process("deliverer");
 	poller = link_new(fd);

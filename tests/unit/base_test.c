@@ -14,7 +14,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
-#include "base/log.h"
+#include "base/json.h"
 #include "base/secret.h"
 #include "base/xalloc.h"
 
@@ -113,12 +113,27 @@ strangers_text_is_quoted(void)
 static void
 json_strings_are_escaped(void)
 {
-	char out[64] = "";
+	static const struct {
+		const char *text, *json;
+	} cases[] = {
+		{"",					      "\"\""			    },
+		{"a\"b\\c\n\x7f",                                 "\"a\\\"b\\\\c\\u000a\\u007f\""   },
+		{"Entw\xc3\xbcrfe \xe2\x82\xac \xf0\x9f\x93\xac",
+                 "\"Entw\xc3\xbcrfe \xe2\x82\xac \xf0\x9f\x93\xac\""                                },
+		{"\x80 \xc3",				     "\"\\ufffd \\ufffd\""             },
+		{"\xc0\xaf",				      "\"\\ufffd\\ufffd\""              },
+		{"\xed\xa0\x80",				  "\"\\ufffd\\ufffd\\ufffd\""       },
+		{"\xf4\x90\x80\x80",                              "\"\\ufffd\\ufffd\\ufffd\\ufffd\""},
+		{"\xe2\x82",				      "\"\\ufffd\\ufffd\""              },
+	};
 
-	CHECK(log_append_json_string(out, sizeof out, "a\"b\\c\n\x80"));
-	CHECK_STR(out, "\"a\\\"b\\\\c\\u000a\\u0080\"");
-	out[0] = '\0';
-	CHECK(!log_append_json_string(out, 10, "much too long for it"));
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct buf out = {0};
+
+		json_append_string(&out, cases[i].text);
+		CHECK_BYTES(buf_data(&out), out.len, cases[i].json, strlen(cases[i].json));
+		buf_release(&out);
+	}
 }
 
 static void
