@@ -70,14 +70,18 @@ pipe_set_background(void *self, struct link *link, size_t max)
 	p->background_max = max;
 }
 
-/* The command had the spool's descriptor and may have left it anywhere: always start from nothing. */
+/*
+ * A spool of its own for each message: a process that an earlier command has left behind may still
+ * read the earlier one, and would take this message's octets from under its command.
+ */
 static int
 pipe_begin(void *self, struct error *err)
 {
 	struct pipe *p = self;
 
 	assert(!p->staged);
-	return spool_truncate(&p->spool, 0, err);
+	spool_close(&p->spool);
+	return spool_open(&p->spool, err);
 }
 
 static int
@@ -103,7 +107,7 @@ pipe_end(void *self, const char *sender, struct error *err)
 static void
 pipe_abandon(void *self)
 {
-	/* The next pipe_begin() empties the spool. */
+	/* The next pipe_begin() takes a new spool. */
 	(void)self;
 }
 
