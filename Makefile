@@ -1,22 +1,24 @@
 # pophaul: GNU make, one file. `make help` lists the targets.
-# CC, CFLAGS, CPPFLAGS, LDFLAGS, PREFIX and DESTDIR are yours; ours come first.
+# CC, CFLAGS, CPPFLAGS, LDFLAGS, PREFIX and DESTDIR are yours, on the command line or
+# in the environment; ours come first. The other folders only the command line changes.
 
 VERSION  := 0.1.0
 PREFIX   ?= /usr/local
-BINDIR   ?= $(PREFIX)/bin
-MANDIR   ?= $(PREFIX)/share/man
-DOCDIR   ?= $(PREFIX)/share/doc/pophaul
-UNITDIR  ?= $(PREFIX)/lib/systemd/user
-BUILD    ?= build
+BINDIR   := $(PREFIX)/bin
+MANDIR   := $(PREFIX)/share/man
+DOCDIR   := $(PREFIX)/share/doc/pophaul
+UNITDIR  := $(PREFIX)/lib/systemd/user
+BUILD    := build
 CFLAGS   ?= -O2 -g
 PACKAGES := gnutls libsasl2 libconfuse libseccomp
 
-# The packages come before anything asks pkg-config for their flags.
+# The packages come before anything asks pkg-config for their flags; -n, -q and -t install none.
 GOALS    := $(or $(MAKECMDGOALS),all)
 NO_BUILD := clean help dist uninstall
+option    = $(findstring $(1),$(firstword -$(MAKEFLAGS)))
 ifneq ($(filter-out $(NO_BUILD),$(GOALS)),)
-KINDS := $(if $(filter demo,$(GOALS)),build) $(if $(filter check bench,$(GOALS)),test) \
-	$(if $(filter lint,$(GOALS)),lint)
+KINDS    := $(if $(call option,n)$(call option,q)$(call option,t),,$(if $(filter demo,$(GOALS)),build) \
+	$(if $(filter check,$(GOALS)),test) $(if $(filter lint,$(GOALS)),lint))
 ifneq ($(strip $(KINDS)),)
 ifneq ($(shell contrib/install-deps $(KINDS) >&2 || echo failed),)
 $(error contrib/install-deps $(strip $(KINDS)) failed: see above)
@@ -33,20 +35,20 @@ OUR_CPPFLAGS := -Isrc -D_GNU_SOURCE -DPOPHAUL_VERSION='"$(VERSION)"'
 OUR_CFLAGS   := -std=c11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
 	-Wwrite-strings -Wpointer-arith -Wno-missing-field-initializers -fPIE -fstack-protector-strong -MMD -MP
 OUR_LDFLAGS  := -pie -Wl,-z,relro,-z,now
-ifdef WERROR
+ifneq ($(filter-out 0,$(WERROR)),)
 OUR_CFLAGS += -Werror
 endif
-ifdef SANITIZE
+ifneq ($(filter-out 0,$(SANITIZE)),)
 # gcc 12 takes vsnprintf(NULL, 0, ...) for a mistake when it instruments.
 OUR_CFLAGS  += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer \
 	-Wno-error=format-truncation
 OUR_LDFLAGS += -fsanitize=$(SANITIZE)
-else
-OUR_CPPFLAGS += $(if $(filter -O%,$(CFLAGS)),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+else ifeq ($(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),)
+OUR_CPPFLAGS += $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
 endif
 quoted  = $(subst ','\'',$(1))
 # One short line a command; V=1 shows the commands themselves, -s nothing.
-quiet   = $(if $(V),,@$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo '$(1)';))
+quiet   = $(if $(filter-out 0,$(V)),,@$(if $(call option,s),,echo '$(1)';))
 COMPILE = $(CC) $(OUR_CPPFLAGS) $(OUR_CFLAGS) $(PKG_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 LINK    = $(CC) $(OUR_CFLAGS) $(CFLAGS) $(OUR_LDFLAGS) $(LDFLAGS)
 
@@ -77,8 +79,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 # Rewritten only when the flags differ from the last build's, which then rebuilds everything.
 $(BUILD)/flags: FORCE
 	@mkdir -p $(BUILD)
-	@echo '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' | cmp -s - $@ || \
-		echo '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' > $@
+	@printf '%s\n' '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' | cmp -s - $@ || \
+		printf '%s\n' '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' > $@
 
 $(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(BUILD)/libpophaul.a
 	$(call quiet,LINK $@)$(LINK) -o $@ $^ $(PKG_LIBS)
@@ -111,13 +113,18 @@ uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/pophaul' '$(DESTDIR)$(MANDIR)/man1/pophaul.1' \
 		'$(DESTDIR)$(MANDIR)/man5/pophaul.conf.5' '$(DESTDIR)$(UNITDIR)/pophaul.service' \
 		'$(DESTDIR)$(UNITDIR)/pophaul.timer'
-	rm -rf '$(DESTDIR)$(DOCDIR)'
+	rm -f '$(DESTDIR)$(DOCDIR)/README' '$(DESTDIR)$(DOCDIR)/COPYING' '$(DESTDIR)$(DOCDIR)/sample.conf'
+	@[ ! -d '$(DESTDIR)$(DOCDIR)' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'
 
+# Only what make has built: BUILD may have been mistyped, or be the sources themselves.
 clean:
+	@[ ! -e '$(BUILD)' ] || { grep -qs POPHAUL_VERSION '$(BUILD)/flags' && [ ! -e '$(BUILD)/Makefile' ]; } || \
+		{ echo "clean: '$(BUILD)' is not a folder that make has built" >&2; exit 1; }
 	rm -rf '$(BUILD)'
 
 dist:
 	@mkdir -p $(BUILD)
+	@[ -e $(BUILD)/flags ] || echo 'nothing is compiled with this POPHAUL_VERSION yet' > $(BUILD)/flags
 	git archive --prefix=pophaul-$(VERSION)/ -o $(BUILD)/pophaul-$(VERSION).tar.gz HEAD
 	@echo $(BUILD)/pophaul-$(VERSION).tar.gz
 

@@ -34,6 +34,7 @@ stub() {
 # A script that makes all that is asked for appear on the machine, as commands that do nothing.
 install_everything() {
 	cat <<-'SH'
+		[ -e "$BIN/bats" ] || printf '#!%s\necho Bats 1.8.2\n' "$SH" > "$BIN/bats"
 		for command in cc make pkg-config certtool bash bats dovecot procmail maildrop python3 \
 			openssl faketime strace script timeout git clang-format clang-tidy cppcheck \
 			shellcheck mandoc ctags; do
@@ -78,14 +79,18 @@ give_fresh_apt_lists() {
 	[ ! -s "$CALLS" ]
 }
 
-@test "install-deps takes less than a second when all is there" {
+@test "install-deps is quick when all is there: a handful of processes tell" {
 	make_machine
 	give_everything
-	start=${EPOCHREALTIME/[.,]/}
+	for command in "$BIN"/*; do
+		[ "${command##*/}" != sh ] || continue
+		mv "$command" "$command.real"
+		stub "${command##*/}" "echo \"\${0##*/}\" >> \"\$CALLS\"; exec \"\$0.real\" \"\$@\""
+	done
 	install_deps build test lint
-	end=${EPOCHREALTIME/[.,]/}
 	[ "$status" -eq 0 ] || { echo "$output"; false; }
-	[ $((end - start)) -lt 1000000 ]
+	grep -qx pkg-config "$CALLS"
+	[ "$(wc -l < "$CALLS")" -le 5 ] || { cat "$CALLS"; false; }
 }
 
 @test "install-deps updates apt's lists when there are none, then installs without recommendations" {
@@ -194,6 +199,42 @@ give_fresh_apt_lists() {
 	install_deps build
 	[ "$status" -eq 1 ]
 	[[ $output == *'still missing'*'GnuTLS 3.7 or later'* ]]
+}
+
+@test "install-deps says of what version a library is that is too old, and fails" {
+	make_machine
+	stub_manager apt-get
+	give_fresh_apt_lists
+	give_everything
+	stub pkg-config "case \"\$*\" in
+		'--exists gnutls'*) exit 1 ;;
+		'--modversion gnutls') echo 3.6.13 ;;
+	esac"
+	install_deps build
+	[ "$status" -eq 1 ]
+	[[ $output == *'still missing'*'GnuTLS 3.7 or later, to build with (too old here: 3.6.13)'* ]]
+	[[ $output != *libconfuse,* ]]
+}
+
+@test "install-deps takes no bats older than 1.5" {
+	for version in 0.4.0 1.2.1 1.4.1; do
+		make_machine
+		stub_manager apt-get
+		give_everything
+		stub bats "echo Bats $version"
+		install_deps -n test
+		[ "$status" -eq 1 ] || { echo "$version: status $status" && return 1; }
+		[[ $output == *"bats 1.5 or later (too old here: Bats $version)"* ]] || { echo "$output" && return 1; }
+		rm -rf "$ROOT"
+	done
+	for version in 1.5 1.5.0 1.11.0 2.0; do
+		make_machine
+		give_everything
+		stub bats "echo Bats $version"
+		install_deps -n test
+		[ "$status" -eq 0 ] || { echo "$version: $output" && return 1; }
+		rm -rf "$ROOT"
+	done
 }
 
 @test "install-deps keeps a new Dovecot from being started, now and at the next boot" {
@@ -370,6 +411,94 @@ make_as_built() {
 	[ -z "$(find "$dest" -type f)" ]
 }
 
+@test "make takes its folders from the command line alone, not from the environment" {
+	run -0 env BUILD=/precious DOCDIR=/precious BINDIR=/precious make -n -C "$TOP" install uninstall clean
+	[[ $output == *"rm -rf 'build'"* ]]
+	[[ $output != */precious* ]]
+	run -0 make -n -C "$TOP" BUILD=elsewhere DOCDIR=/doc clean uninstall
+	[[ $output == *"rm -rf 'elsewhere'"*"'/doc/README'"* ]]
+}
+
+@test "make clean removes what make has built, and no other folder" {
+	folder=$BATS_TEST_TMPDIR/folder
+	run -0 make -s -C "$TOP" clean BUILD="$folder"
+	mkdir "$folder"
+	touch "$folder/precious"
+	run -2 make -s -C "$TOP" clean BUILD="$folder"
+	[[ $output == *"clean: '$folder' is not a folder that make has built"* ]]
+	[ -e "$folder/precious" ]
+	echo 'mine' > "$folder/flags"
+	run -2 make -s -C "$TOP" clean BUILD="$folder"
+	[ -e "$folder/precious" ]
+	run -0 make -s -C "$TOP" BUILD="$folder" "$folder/flags"
+	touch "$folder/Makefile"
+	run -2 make -s -C "$TOP" clean BUILD="$folder"
+	[ -e "$folder/precious" ]
+	rm "$folder/Makefile"
+	run -0 make -s -C "$TOP" clean BUILD="$folder"
+	[ ! -e "$folder" ]
+}
+
+@test "make uninstall leaves what others put beside our files" {
+	dest=$BATS_TEST_TMPDIR/dest
+	mkdir -p "$dest/usr/local/share/doc/pophaul"
+	touch "$dest/usr/local/share/doc/pophaul/notes"
+	make_as_built install DESTDIR="$dest"
+	make_as_built uninstall DESTDIR="$dest"
+	[ "$(find "$dest" -type f)" = "$dest/usr/local/share/doc/pophaul/notes" ]
+	rm "$dest/usr/local/share/doc/pophaul/notes"
+	make_as_built uninstall DESTDIR="$dest"
+	[ ! -e "$dest/usr/local/share/doc/pophaul" ]
+	# And where nothing is installed there is nothing to complain of.
+	run -0 make_as_built uninstall DESTDIR="$dest"
+}
+
+# A copy of what make looks at when it starts, with an install-deps that tells of being called.
+make_copy() {
+	COPY=$BATS_TEST_TMPDIR/copy
+	mkdir -p "$COPY/contrib"
+	cp "$TOP/Makefile" "$COPY"
+	ln -s "$TOP/src" "$TOP/tests" "$COPY"
+	printf '#!/bin/sh\necho "install-deps $*" >> "%s/calls"\n' "$COPY" > "$COPY/contrib/install-deps"
+	chmod +x "$COPY/contrib/install-deps"
+	: > "$COPY/calls"
+}
+
+@test "make installs packages for demo, check and lint, and none when it only looks" {
+	make_copy
+	for option in -n -sn --dry-run -q --question; do
+		KINDS=build run make -C "$COPY" $option demo check lint
+		[ "$status" -le 1 ] || { echo "$option: $output" && return 1; }
+	done
+	make -C "$COPY" help > /dev/null
+	[ ! -s "$COPY/calls" ] || { cat "$COPY/calls"; false; }
+	sed -i -E 's/^(demo|check|lint): .*/\1:/; s/^\t@BUILD=.*/\t@:/' "$COPY/Makefile"
+	make -s -C "$COPY" demo
+	make -s -C "$COPY" check NOTE='nothing and quiet'
+	make -s -C "$COPY" lint check
+	diff -u "$COPY/calls" - <<-'CALLS'
+		install-deps build
+		install-deps test
+		install-deps test lint
+	CALLS
+}
+
+@test "make takes WERROR=0, SANITIZE=0 and V=0 for no, flags with blanks and quotes for what they are" {
+	object=$BATS_TEST_TMPDIR/src/base/clock.o
+	build() { make -C "$TOP" BUILD="$BATS_TEST_TMPDIR" "$@" "$object"; }
+	run -0 build WERROR=0 SANITIZE=0 V=0
+	[[ $output == *'CC   src/base/clock.c'* ]]
+	run -1 grep -e -Werror -e -fsanitize "$BATS_TEST_TMPDIR/flags"
+	run -0 build WERROR=1 SANITIZE= CFLAGS="-O1 -DX='\"a  b\"' -DY=1,2"
+	grep -e -Werror "$BATS_TEST_TMPDIR/flags" | grep -F -e "-DX='\"a  b\"' -DY=1,2"
+	run -0 build WERROR=1 SANITIZE= CFLAGS="-O1 -DX='\"a  b\"' -DY=1,2"
+	[[ $output != *'CC '* ]]
+	for flags in '-g -O0' '-O2 -D_FORTIFY_SOURCE=1'; do
+		run -0 build WERROR=1 SANITIZE= CFLAGS="$flags"
+		run -1 grep -e -D_FORTIFY_SOURCE=2 "$BATS_TEST_TMPDIR/flags"
+	done
+}
+
 @test "make dist packs what is committed, and nothing that was built" {
 	[ -e "$TOP/.git" ] || skip "not a git checkout"
 	make -s -C "$TOP" dist BUILD="$BATS_TEST_TMPDIR"
@@ -377,6 +506,9 @@ make_as_built() {
 	grep -qx 'pophaul-[0-9.]*/Makefile' "$BATS_TEST_TMPDIR/list"
 	grep -qx 'pophaul-[0-9.]*/contrib/install-deps' "$BATS_TEST_TMPDIR/list"
 	run -1 grep -E '/build/|\.o$' "$BATS_TEST_TMPDIR/list"
+	make -s -C "$TOP" dist BUILD="$BATS_TEST_TMPDIR/again"
+	make -s -C "$TOP" clean BUILD="$BATS_TEST_TMPDIR/again"
+	[ ! -e "$BATS_TEST_TMPDIR/again" ]
 }
 
 @test "make compiles again when flags or a header have changed, and only then" {
