@@ -296,6 +296,7 @@ mbox_publish(void *self, size_t index, struct error *err)
 	const struct staged *s = &m->staged[index];
 
 	assert(index < m->count && m->file.fd >= 0);
+	dotlock_refresh(&m->file.dotlock);
 	if (!m->broken && append(m, s, &m->failure) == 0) {
 		m->end = s->place.offset + s->place.len;
 		m->missing = 0;
@@ -361,6 +362,7 @@ mbox_recover(const struct account *account, const char *path, struct dest_claim 
 	if (mbox_file_open(&file, path, account->lock_timeout_ms, false, err) != 0)
 		return -1;
 	for (size_t i = 0; result == 0 && i < count; i++) {
+		dotlock_refresh(&file.dotlock);
 		if (mbox_place_parse(claims[i].token, &place))
 			result = mbox_file_recover(&file, &place, &claims[i].delivered, err);
 	}

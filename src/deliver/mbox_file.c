@@ -21,11 +21,11 @@
 #define READ_SIZE (256 * 1024)
 
 static int
-lock_whole(int fd, const char *path, int64_t deadline, struct error *err)
+lock_whole(struct mbox_file *file, const char *path, int64_t deadline, struct error *err)
 {
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 
-	while (fcntl(fd, F_SETLK, &whole) != 0) {
+	while (fcntl(file->fd, F_SETLK, &whole) != 0) {
 		if (errno == EINTR)
 			continue;
 		if (errno != EACCES && errno != EAGAIN)
@@ -33,6 +33,7 @@ lock_whole(int fd, const char *path, int64_t deadline, struct error *err)
 		if (clock_monotonic_ms() >= deadline)
 			return error_set(
 				err, ERROR_BUSY, "'%s' is locked by another program", path);
+		dotlock_refresh(&file->dotlock);
 		poll(NULL, 0, RETRY_MS);
 	}
 	return 0;
@@ -112,7 +113,7 @@ mbox_file_open(struct mbox_file *file, const char *path, int64_t lock_timeout_ms
 		error_set(err, ERROR_CREATE, "mbox '%s' is not a regular file", path);
 		goto fail;
 	}
-	if (lock_whole(file->fd, path, deadline, err) != 0)
+	if (lock_whole(file, path, deadline, err) != 0)
 		goto fail;
 	if (!is_still_there(file->fd, path) || fstat(file->fd, &st) != 0) {
 		error_set(err, ERROR_BUSY, "'%s' was replaced by another program", path);

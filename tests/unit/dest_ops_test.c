@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -15,6 +16,7 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/xalloc.h"
 #include "check.h"
@@ -442,19 +444,11 @@ test_mbox_locks(void)
 	CHECK(dest_prepare(dest, &err) == -1 && err.class == ERROR_BUSY);
 	dest_finish(dest);
 	CHECK(access(lock, F_OK) == 0 && access(path, F_OK) != 0);
-	/* An old one, and one of a dead process, are taken away. */
+	/* An old one is taken away. */
 	CHECK(utimensat(AT_FDCWD, lock, times, 0) == 0);
 	stage(dest, "two\n", 4, 4);
 	commit(dest, 1);
 	CHECK(access(lock, F_OK) != 0);
-	pid = fork();
-	if (pid == 0)
-		_exit(0);
-	waitpid(pid, &status, 0);
-	fd = open(lock, O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-	CHECK(dprintf(fd, "%d\n", (int)pid) > 0 && close(fd) == 0);
-	stage(dest, "three\n", 6, 6);
-	commit(dest, 1);
 
 	/* Another program's fcntl lock. */
 	CHECK(pipe2(ends, O_CLOEXEC) == 0);
@@ -482,6 +476,84 @@ test_mbox_locks(void)
 	free(path);
 	free(lock);
 	free(dir);
+}
+
+/* Whether a lock with this text, touched just now or long ago, gives way; it is gone afterwards. */
+static bool
+gives_way(const char *path, bool is_old, const char *text)
+{
+	char *lock = xasprintf("%s.lock", path);
+	struct timespec times[2] = {{.tv_sec = time(NULL) - 600}, {.tv_sec = time(NULL) - 600}};
+	struct dotlock mine;
+	bool taken;
+
+	write_file(lock, text, strlen(text));
+	CHECK(!is_old || utimensat(AT_FDCWD, lock, times, 0) == 0);
+	taken = dotlock_take(&mine, path, clock_monotonic_ms() + 150, &err) == 0;
+	CHECK(taken ? mine.path != NULL : err.class == ERROR_BUSY);
+	dotlock_drop(&mine);
+	CHECK((access(lock, F_OK) != 0) == taken);
+	unlink(lock);
+	free(lock);
+	return taken;
+}
+
+/* Process numbers mean something on the machine that they are of. */
+static void
+test_dotlock_owners(void)
+{
+	char *path = in_root("shared"), host[HOST_NAME_MAX + 1] = "", *text[6];
+	int status;
+	pid_t dead = fork();
+
+	if (dead == 0)
+		_exit(0);
+	waitpid(dead, &status, 0);
+	CHECK(gethostname(host, sizeof host - 1) == 0);
+	text[0] = xasprintf("%d:%s", (int)dead, host);
+	text[1] = xasprintf("%d:%s\n", (int)dead, host);
+	text[2] = xasprintf("%d:%s", (int)getpid(), host);
+	text[3] = xasprintf("%d:%s.other.example", (int)dead, host);
+	text[4] = xasprintf("%d\n", (int)dead);
+	text[5] = xasprintf("%d:", (int)dead);
+	for (size_t i = 0; i < sizeof text / sizeof *text; i++) {
+		CHECK(gives_way(path, false, text[i]) == (i < 2));
+		CHECK(gives_way(path, true, text[i]));
+		free(text[i]);
+	}
+	CHECK(!gives_way(path, false, ""));
+	free(path);
+}
+
+static void
+test_dotlock_says_who_and_stays_fresh(void)
+{
+	char *path = in_root("held"), *lock = in_root("held.lock"), host[HOST_NAME_MAX + 1] = "";
+	struct timespec times[2] = {{.tv_sec = time(NULL) - 600}, {.tv_sec = time(NULL) - 600}};
+	struct dotlock mine, other;
+	struct stat st;
+	char *want;
+
+	CHECK(gethostname(host, sizeof host - 1) == 0);
+	want = xasprintf("%d:%s\n", (int)getpid(), host);
+	CHECK(dotlock_take(&mine, path, 0, &err) == 0);
+	check_file(lock, want);
+	/* Held for ten minutes, and touched: nobody takes it away. */
+	CHECK(utimensat(AT_FDCWD, lock, times, 0) == 0);
+	dotlock_refresh(&mine);
+	CHECK(stat(lock, &st) == 0 && st.st_mtime == times[1].tv_sec);
+	mine.touched_ms -= 60 * 1000;
+	dotlock_refresh(&mine);
+	CHECK(stat(lock, &st) == 0 && st.st_mtime > times[1].tv_sec + 300);
+	CHECK(dotlock_take(&other, path, clock_monotonic_ms() + 150, &err) == -1);
+	CHECK(err.class == ERROR_BUSY);
+	dotlock_drop(&mine);
+	CHECK(access(lock, F_OK) != 0);
+	dotlock_refresh(&mine);
+	dotlock_drop(&mine);
+	free(want);
+	free(lock);
+	free(path);
 }
 
 static void
@@ -740,6 +812,8 @@ main(void)
 	test_mbox_quotes();
 	test_mbox_appends();
 	test_mbox_locks();
+	test_dotlock_owners();
+	test_dotlock_says_who_and_stays_fresh();
 	test_mbox_recovers();
 	test_pipe();
 	test_pipe_time_limit();
