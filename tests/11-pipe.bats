@@ -193,7 +193,8 @@ pophaul: a: message 6 (uid-7): command '$HOME/by-subject' exited with status 255
 	for command in "$HOME/nowhere" no-such-command-anywhere "$HOME/not-executable" "$HOME" \
 		"$HOME/no-interpreter" "$HOME/configless"; do
 		account a "deliver = \"pipe:$command x\"" 'keep = "never"' | write_config
-		run --separate-stderr pophaul -q
+		# Folders of PATH that may not be searched would make a 126 of it.
+		PATH=/usr/bin:/bin run --separate-stderr pophaul -q
 		assert_status 78
 		assert_equal "$(wc -l <<<"$stderr")" 1
 		assert_stderr_has "pophaul: a: command '$command' exited with status "
