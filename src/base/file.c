@@ -105,8 +105,8 @@ file_sync_dir(const char *path, struct error *err)
 	return result;
 }
 
-static int
-sync_parent(const char *path, struct error *err)
+int
+file_sync_parent(const char *path, struct error *err)
 {
 	char *parent = xstrdup(path), *slash = strrchr(parent, '/');
 	int result;
@@ -137,7 +137,7 @@ file_make_dirs(const char *path, mode_t mode, struct error *err)
 			continue;
 		*p = '\0';
 		if (mkdir(part, mode) == 0)
-			result = sync_parent(part, err);
+			result = file_sync_parent(part, err);
 		else if (errno != EEXIST)
 			result = error_set_errno(
 				err, ERROR_CREATE, "cannot create folder '%s'", part);
@@ -183,7 +183,7 @@ file_replace_commit(struct file_replacement *r, struct error *err)
 		goto out;
 	}
 	/* Renamed: nothing of the temporary name is left to remove. */
-	result = sync_parent(r->path, err);
+	result = file_sync_parent(r->path, err);
 	free(r->temporary);
 	r->temporary = NULL;
 out:

@@ -20,6 +20,9 @@
 
 #define READ_SIZE (256 * 1024)
 
+/* Longer than any From_ line's address and day: what looks like a longer one is left alone. */
+#define FROM_LINE_MAX 4096
+
 static int
 lock_whole(struct mbox_file *file, const char *path, int64_t deadline, struct error *err)
 {
@@ -40,21 +43,6 @@ lock_whole(struct mbox_file *file, const char *path, int64_t deadline, struct er
 }
 
 static int
-sync_folder_of(const char *path, struct error *err)
-{
-	char *folder = xstrdup(path), *slash = strrchr(folder, '/');
-	int result;
-
-	if (slash == NULL)
-		memcpy(folder, ".", folder[0] != '\0' ? 2 : 1);
-	else
-		slash[slash == folder ? 1 : 0] = '\0';
-	result = file_sync_dir(folder, err);
-	free(folder);
-	return result;
-}
-
-static int
 open_existing(const char *path)
 {
 	/* O_NONBLOCK: a FIFO of that name must not hold us. */
@@ -70,7 +58,7 @@ open_or_create(const char *path, bool create, struct error *err)
 		return fd;
 	if (errno == ENOENT) {
 		fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-		if (fd >= 0 && sync_folder_of(path, err) != 0) {
+		if (fd >= 0 && file_sync_parent(path, err) != 0) {
 			close(fd);
 			return -1;
 		}
@@ -262,9 +250,12 @@ compare_digest(const struct mbox_file *file, const struct mbox_place *place, siz
 	return result;
 }
 
-/* Whether "From " at `p` has the look of another From_ line: a word, then a weekday. */
+/*
+ * Whether "From " at `p` has the look of another From_ line: a word, then a weekday.
+ * When there is less behind it than that takes: `when_cut`.
+ */
 static bool
-looks_like_from_line(const char *p, const char *end)
+looks_like_from_line(const char *p, const char *end, bool when_cut)
 {
 	static const char days[] = "Sun Mon Tue Wed Thu Fri Sat ";
 	char day[5] = "";
@@ -275,51 +266,76 @@ looks_like_from_line(const char *p, const char *end)
 	while (p < end && *p == ' ')
 		p++;
 	if (end - p < 4)
-		return false; /* cut off within the line: nobody's message ends there */
+		return when_cut;
 	memcpy(day, p, 4);
 	return isalpha((unsigned char)day[0]) && strstr(days, day) != NULL;
 }
 
-/*
- * Whether the octets behind our From_ line hold the start of another message: a
- * program that appended behind our torn end need not have begun a new line. Our
- * own lines of that look have a '>' before them.
- */
+/* Whether one begins in the octets from `from` to `to` of a chunk of `len`, which has `from` octets of before. */
 static bool
-holds_other_message(const char *data, size_t len)
+begins_other_message(const char *chunk, size_t len, size_t from, size_t to)
 {
-	const char *p = data, *end = data + len;
+	const char *p = chunk + from, *end = chunk + len;
+	/* At the file's end nobody's message is cut off within its first line. */
+	bool is_last = to == len;
 
-	while ((p = memmem(p, (size_t)(end - p), "From ", 5)) != NULL) {
-		bool quoted = p > data && p[-1] == '>';
+	if (from >= to)
+		return false;
+	while ((p = memmem(p, (size_t)(end - p), "From ", 5)) != NULL && p < chunk + to) {
+		bool is_quoted = p > chunk && p[-1] == '>';
 
-		if (!quoted && looks_like_from_line(p, end))
+		if (!is_quoted && looks_like_from_line(p, end, !is_last))
 			return true;
 		p += 5;
 	}
 	return false;
 }
 
+/*
+ * Whether the octets from `at`, behind our From_ line, hold the start of another
+ * message: a program that appended behind our torn end need not have begun a new
+ * line. Our own lines of that look have a '>' before them.
+ */
+static int
+find_other_message(const struct mbox_file *file, uint64_t at, bool *found_out, struct error *err)
+{
+	char *chunk = xcalloc(1, READ_SIZE);
+	size_t len, from = 0, to;
+	ssize_t n;
+
+	*found_out = false;
+	do {
+		n = read_at(file, at, chunk, READ_SIZE, err);
+		len = n > 0 ? (size_t)n : 0;
+		to = len < READ_SIZE ? len : len - FROM_LINE_MAX;
+		*found_out = begins_other_message(chunk, len, from, to);
+		/* The next begins with the last octet that was searched, which may be a '>'. */
+		from = 1;
+		at += to - 1;
+	} while (!*found_out && len == READ_SIZE);
+	free(chunk);
+	return n < 0 ? -1 : 0;
+}
+
 static int
 cut_torn_end(struct mbox_file *file, const struct mbox_place *place, struct error *err)
 {
-	size_t tail = (size_t)(file->size - place->offset);
-	char from[MBOX_FROM_SIZE], *data;
-	size_t from_len;
+	char from[MBOX_FROM_SIZE], there[MBOX_FROM_SIZE];
+	uint64_t tail = file->size - place->offset;
+	bool is_other = false;
+	size_t len;
 	ssize_t n;
-	bool ours;
 
 	mbox_from_line(place->sender, place->seconds, from);
-	from_len = strlen(from);
-	data = xcalloc(tail, 1);
-	n = read_at(file, place->offset, data, tail, err);
-	ours = n == (ssize_t)tail && memcmp(data, from, tail < from_len ? tail : from_len) == 0;
-	if (ours && tail > from_len)
-		ours = !holds_other_message(data + from_len, tail - from_len);
-	free(data);
+	len = strlen(from) < tail ? strlen(from) : (size_t)tail;
+	n = read_at(file, place->offset, there, len, err);
 	if (n < 0)
 		return -1;
-	if (!ours)
+	if ((size_t)n != len || memcmp(there, from, len) != 0)
+		return 0;
+	if (find_other_message(file, place->offset + len, &is_other, err) != 0)
+		return -1;
+	if (is_other)
 		return 0;
 	if (ftruncate(file->fd, (off_t)place->offset) != 0 || fdatasync(file->fd) != 0)
 		return error_set_errno(

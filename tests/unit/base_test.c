@@ -200,6 +200,10 @@ folders_are_made_with_their_parents(void)
 	CHECK(file_make_dirs(file, 0700, &err) == -1 && err.class == ERROR_CREATE);
 	CHECK(file_sync_dir(folder, &err) == 0);
 	CHECK(file_sync_dir(file, &err) == -1);
+	CHECK(file_sync_parent(folder, &err) == 0);
+	CHECK(file_sync_parent("/nonexistent-name", &err) == 0);
+	CHECK(file_sync_parent("name", &err) == 0 && file_sync_parent("", &err) == 0);
+	CHECK(file_sync_parent("/nonexistent/name", &err) == -1);
 	free(path);
 	free(file);
 }

@@ -10,6 +10,7 @@
 #include <limits.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -478,6 +479,78 @@ test_mbox_locks(void)
 	free(dir);
 }
 
+/*
+ * A torn message of nearly a megabyte with `line` at one place in it: whether it is cut
+ * off. The places are those where a search in pieces could overlook it.
+ */
+static void
+check_big_torn_end(const char *line, bool is_cut)
+{
+	static const size_t places[] = {256 << 10, (256 << 10) - 4096, 2 * ((256 << 10) - 4096)};
+	const size_t size = 900000, len = strlen(line);
+	struct mbox_place place = {.len = size + 1000, .seconds = 1, .sender = "a"};
+	char *path = in_root("big-torn"), *token = mbox_place_token(&place), *text;
+	struct account account = account_of(ACCOUNT_DEST_MBOX, "mbox", path);
+	char from[MBOX_FROM_SIZE];
+	struct stat st;
+
+	mbox_from_line(place.sender, place.seconds, from);
+	text = xcalloc(size, 1);
+	for (size_t i = 0; i < 3 * 60; i++) {
+		size_t at = strlen(from) + places[i / 60] - 50 + i % 60;
+		struct dest_claim claim = {.token = token};
+
+		memset(text, 'x', size);
+		memcpy(text, from, strlen(from));
+		memcpy(text + at, line, len);
+		write_file(path, text, size);
+		CHECK(dest_recover(&account, NULL, &claim, 1, &err) == 0 && !claim.delivered);
+		CHECK(stat(path, &st) == 0 && (size_t)st.st_size == (is_cut ? 0 : size));
+	}
+	unlink(path);
+	free(account.dest.text);
+	free(token);
+	free(text);
+	free(path);
+}
+
+/* In a child, whose greatest size is that of this search: its exit status is 0 when that was small. */
+static int
+cut_huge_torn_end(void)
+{
+	struct mbox_place place = {.len = 400 << 20, .seconds = 1, .sender = "a"};
+	char *path = in_root("huge-torn"), *token = mbox_place_token(&place), from[MBOX_FROM_SIZE];
+	struct account account = account_of(ACCOUNT_DEST_MBOX, "mbox", path);
+	struct dest_claim claim = {.token = token};
+	struct rusage usage;
+	struct stat st;
+
+	mbox_from_line(place.sender, place.seconds, from);
+	write_file(path, from, strlen(from));
+	if (truncate(path, 300 << 20) != 0 || dest_recover(&account, NULL, &claim, 1, &err) != 0)
+		return 1;
+	if (stat(path, &st) != 0 || st.st_size != 0 || getrusage(RUSAGE_SELF, &usage) != 0)
+		return 2;
+	free(account.dest.text);
+	free(token);
+	free(path);
+	return usage.ru_maxrss < 150 << 10 ? 0 : 3;
+}
+
+static void
+test_mbox_searches_big_torn_ends(void)
+{
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0)
+		_exit(cut_huge_torn_end());
+	CHECK(waitpid(pid, &status, 0) == pid && status == 0);
+	check_big_torn_end("From mta@b Mon Jan  5 10:00:00 2026\n", false);
+	check_big_torn_end(">From mta@b Mon Jan  5 10:00:00 2026\n", true);
+	check_big_torn_end("From here From there Tuesday\n", true);
+}
+
 /* Whether a lock with this text, touched just now or long ago, gives way; it is gone afterwards. */
 static bool
 gives_way(const char *path, bool is_old, const char *text)
@@ -812,6 +885,7 @@ main(void)
 	test_mbox_quotes();
 	test_mbox_appends();
 	test_mbox_locks();
+	test_mbox_searches_big_torn_ends();
 	test_dotlock_owners();
 	test_dotlock_says_who_and_stays_fresh();
 	test_mbox_recovers();
