@@ -362,7 +362,10 @@ umask 27
 folder $HOME/work
 environment {'EXTRA': 'kept', 'POPHAUL_ACCOUNT': 'a.b'}
 secret []"
-	assert_equal "$(sort "$HOME/signals")" $'SigBlk: 0000000000000000\nSigIgn: 0000000000000000'
+	grep -qx 'SigBlk: 0*' "$HOME/signals"
+	# Signals 32 and 33 are glibc's own: nobody can change them, and make (posix_spawn) ignores them for us.
+	ignored=0x$(sed -n 's/^SigIgn: //p' "$HOME/signals")
+	assert_equal "$((ignored & ~0x180000000))" 0
 	[ ! -e "$HOME/keys" ]
 }
 

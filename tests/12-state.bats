@@ -681,7 +681,7 @@ put() {
 	start_fakepop -e 'messages 2' -e any-user
 	use
 	poll
-	use 'host = localhost' 'user = "jane@example.org"'
+	use 'host = "127.1"' 'user = "jane@example.org"'
 	poll
 	assert_status 0
 	session_is 2 '' ''
