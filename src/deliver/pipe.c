@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -248,19 +249,19 @@ classify(int status)
 	}
 }
 
+/* How the command failed, and what it said to that. */
 static int
-explain(const char *command, int status, const struct buf *output, struct error *err)
+explain(enum error_class class, const char *command, const char *how, const struct buf *output,
+	struct error *err)
 {
-	char ended[128], quoted[QUOTE_SIZE];
+	char quoted[QUOTE_SIZE];
 	size_t len = output->len;
 	const char *text = buf_data(output);
 
-	child_describe_status(status, ended, sizeof ended);
 	while (len > 0 && (text[len - 1] == '\n' || text[len - 1] == '\r'))
 		len--;
-	error_set(err, classify(status), "command '%s' %s%s%s", command, ended,
-		len != 0 ? ": " : "", quote_bytes(quoted, text, len));
-	return -1;
+	return error_set(err, class, "command '%s' %s%s%s", command, how, len != 0 ? ": " : "",
+		quote_bytes(quoted, text, len));
 }
 
 static int
@@ -270,21 +271,21 @@ run(struct pipe *p, char *const *argv, struct error *err)
 	struct child_spec spec = {.argv = argv, .input = p->spool.fd, .extra = extra};
 	struct buf output = {0};
 	struct child child;
-	int status, result;
+	char how[128];
+	int status, result = 0;
 
 	if (child_spawn(&spec, &child, err) != 0)
 		return -1;
 	if (!watch(p, &child, &output)) {
 		child_kill(&child, KILL_GRACE_MS);
-		result = error_set(err, ERROR_DELIVERY_TEMP,
-			"command '%s' was killed: it took longer than %lld s", argv[0],
+		snprintf(how, sizeof how, "was killed: it took longer than %lld s",
 			(long long)(p->account->pipe_timeout_ms / 1000));
+		result = explain(ERROR_DELIVERY_TEMP, argv[0], how, &output, err);
 	} else if (child_reap(&child, &status, err) != 0) {
 		result = -1;
-	} else if (WIFEXITED(status) && WEXITSTATUS(status) == EX_OK) {
-		result = 0;
-	} else {
-		result = explain(argv[0], status, &output, err);
+	} else if (!WIFEXITED(status) || WEXITSTATUS(status) != EX_OK) {
+		child_describe_status(status, how, sizeof how);
+		result = explain(classify(status), argv[0], how, &output, err);
 	}
 	buf_release(&output);
 	return result;
