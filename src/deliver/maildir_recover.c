@@ -2,10 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -39,10 +41,17 @@ maildir_list_folder(int fd)
 	return dir;
 }
 
+/* renameat2(2) without overwriting; musl has had no function for it for long. */
+static int
+rename_no_replace(int from_fd, const char *from, int to_fd, const char *to)
+{
+	return (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, RENAME_NOREPLACE);
+}
+
 int
 maildir_move_to_new(int tmp_fd, int new_fd, const char *from, const char *to)
 {
-	if (renameat2(tmp_fd, from, new_fd, to, RENAME_NOREPLACE) == 0)
+	if (rename_no_replace(tmp_fd, from, new_fd, to) == 0)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
 		return -1;

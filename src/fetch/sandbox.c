@@ -11,9 +11,19 @@
 #include <unistd.h>
 
 /* Of later kernels than the headers we may be built with. */
+#define ACCESS_FS_REFER    (1ULL << 13)
 #define ACCESS_FS_TRUNCATE (1ULL << 14)
 #define ABI_WITH_REFER     2
 #define ABI_WITH_TRUNCATE  3
+
+/* gcc says it with a macro, clang with a feature. */
+#if defined(__SANITIZE_ADDRESS__)
+#define HAS_ADDRESS_SANITIZER
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define HAS_ADDRESS_SANITIZER
+#endif
+#endif
 
 /* Everything by which a file can be changed or run. Reading stays: name service, CA store, /dev/urandom. */
 #define ACCESS_FS_CHANGES                                                                          \
@@ -35,7 +45,7 @@ restrict_files(void)
 	if (abi < 1)
 		return false;
 	if (abi >= ABI_WITH_REFER)
-		rules.handled_access_fs |= LANDLOCK_ACCESS_FS_REFER;
+		rules.handled_access_fs |= ACCESS_FS_REFER;
 	if (abi >= ABI_WITH_TRUNCATE)
 		rules.handled_access_fs |= ACCESS_FS_TRUNCATE;
 	fd = (int)syscall(SYS_landlock_create_ruleset, &rules, sizeof rules, 0);
@@ -130,7 +140,7 @@ static const int transfer[] = {
 	SCMP_SYS(newfstatat),
 	SCMP_SYS(getsockopt),
 	SCMP_SYS(sched_yield),
-#ifdef __SANITIZE_ADDRESS__
+#ifdef HAS_ADDRESS_SANITIZER
 	/* AddressSanitizer cannot end a process without it. */
 	SCMP_SYS(sigaltstack),
 #endif
