@@ -406,7 +406,7 @@ AUTH PLAIN $(plain jane secret)"
 	printf 'se\0cret\n' >pw
 	fetch 'password =' 'password-file = "~/pw"'
 	assert_status 78
-	assert_stderr_has 'the password has a CR or NUL in it'
+	assert_stderr_has 'the password has a line end or NUL in it'
 	fetch 'password =' 'password-file = "~/none"'
 	assert_status 78
 	assert_stderr_has "$HOME/none"

@@ -5,7 +5,7 @@ load helper
 
 # compile OBJECT WORD…: one module of the program, into this test's folder, with these words for make.
 compile() {
-	run make -s -C "$ROOT" BUILD="$BATS_TEST_TMPDIR/build" WERROR=1 "${@:2}" "$BATS_TEST_TMPDIR/build/$1"
+	run env -u MAKEFLAGS -u MAKELEVEL make -s -C "$ROOT" BUILD="$BATS_TEST_TMPDIR/build" WERROR=1 "${@:2}" "$BATS_TEST_TMPDIR/build/$1"
 	assert_status 0 && assert_output_is ''
 }
 

@@ -550,7 +550,7 @@ fails_for_password() {
 	chmod 600 "$file"
 	fails_for_password "password-file = \"$file\"" 78 "'$file': the password is empty"
 	printf 'a\rb\n' >"$file"
-	fails_for_password "password-file = \"$file\"" 78 "'$file': the password has a CR or NUL in it"
+	fails_for_password "password-file = \"$file\"" 78 "'$file': the password has a line end or NUL in it"
 	printf 'secret\r\nother lines\n' >"$file"
 	chmod 640 "$file"
 	fails_for_password "password-file = \"$file\"" 78 "other users can read '$file', which has a password: chmod 600 it"
@@ -571,7 +571,7 @@ fails_for_password() {
 @test "a password command that fails is told, and what it said against it is seen" {
 	fails_for_password 'password-command = "sh -c '\''exit 3'\''"' 77 "password-command 'sh': exited with status 3"
 	fails_for_password "password-command = \"sh -c 'head -c 70000 /dev/zero | tr \\\\\\\\0 x'\"" 78 \
-		"password-command 'sh': the first line is too long for a password"
+		"password-command 'sh': the password is longer than 65536 octets"
 	fails_for_password 'password-command = "true"' 78 "password-command 'true': the password is empty"
 	fails_for_password 'password-command = "sh -c '\''kill -9 $$'\''"' 77 \
 		"password-command 'sh': was killed by signal 9 (Killed)"

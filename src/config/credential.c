@@ -25,7 +25,7 @@
 
 #define NETRC_MAX ((size_t)1024 * 1024)
 
-#define COMMAND_LIMIT_MS 30000
+/* What a command gets between SIGTERM and SIGKILL. */
 #define COMMAND_GRACE_MS 1000
 
 /* A file with secrets; its room is reserved at once, for a growing buffer leaves copies behind. */
@@ -61,6 +61,21 @@ check_private(const char *path, const struct stat *st, struct error *err)
 	return 0;
 }
 
+/* What no password can be: a server would see an end of the line in it, or nothing. */
+static int
+check_password(const char *text, size_t len, struct error *err)
+{
+	if (len == 0)
+		return error_set(err, ERROR_CONFIG, "the password is empty");
+	if (len > PASSWORD_MAX)
+		return error_set(
+			err, ERROR_CONFIG, "the password is longer than %d octets", PASSWORD_MAX);
+	if (memchr(text, '\r', len) != NULL || memchr(text, '\n', len) != NULL ||
+		memchr(text, '\0', len) != NULL)
+		return error_set(err, ERROR_CONFIG, "the password has a line end or NUL in it");
+	return 0;
+}
+
 /* The first line of `text`, without its end, becomes the password. */
 static int
 take_first_line(const char *text, size_t len, struct secret *out, struct error *err)
@@ -71,12 +86,8 @@ take_first_line(const char *text, size_t len, struct secret *out, struct error *
 		len = (size_t)(end - text);
 	if (len != 0 && text[len - 1] == '\r')
 		len--;
-	if (len == 0)
-		return error_set(err, ERROR_CONFIG, "the password is empty");
-	if (len > PASSWORD_MAX)
-		return error_set(err, ERROR_CONFIG, "the first line is too long for a password");
-	if (memchr(text, '\r', len) != NULL || memchr(text, '\0', len) != NULL)
-		return error_set(err, ERROR_CONFIG, "the password has a CR or NUL in it");
+	if (check_password(text, len, err) != 0)
+		return -1;
 	secret_set(out, text, len);
 	return 0;
 }
@@ -116,9 +127,8 @@ read_some(const struct child *child, struct buf *text, struct error *err)
 
 /* Read the output until the command has ended, or its output has. */
 static int
-read_output(const struct child *child, struct buf *text, struct error *err)
+read_output(const struct child *child, int64_t deadline, struct buf *text, struct error *err)
 {
-	int64_t deadline = clock_monotonic_ms() + COMMAND_LIMIT_MS;
 	struct pollfd watch[] = {
 		{.fd = child->output, .events = POLLIN},
                 {.fd = child->pidfd,  .events = POLLIN}
@@ -130,8 +140,7 @@ read_output(const struct child *child, struct buf *text, struct error *err)
 		if (n < 0 && errno != EINTR)
 			return error_set_errno(err, ERROR_SYSTEM, "cannot wait for it");
 		if (n <= 0 && clock_monotonic_ms() >= deadline)
-			return error_set(err, ERROR_AUTH, "did not end within %d seconds",
-				COMMAND_LIMIT_MS / 1000);
+			return error_set(err, ERROR_AUTH, "did not end in time");
 		if (n <= 0)
 			continue;
 		if (watch[0].revents != 0)
@@ -144,10 +153,9 @@ read_output(const struct child *child, struct buf *text, struct error *err)
 
 /* The output has ended; so must the command. */
 static int
-end_command(struct child *child, struct error *err)
+end_command(struct child *child, int64_t deadline, struct error *err)
 {
 	struct pollfd watch = {.fd = child->pidfd, .events = POLLIN};
-	int64_t deadline = clock_monotonic_ms() + COMMAND_LIMIT_MS;
 	char how[128];
 	int status, n;
 
@@ -156,7 +164,7 @@ end_command(struct child *child, struct error *err)
 	} while (n < 0 && errno == EINTR);
 	if (n <= 0) {
 		child_kill(child, COMMAND_GRACE_MS);
-		return error_set(err, ERROR_AUTH, "closed its output but did not end");
+		return error_set(err, ERROR_AUTH, "closed its output but did not end in time");
 	}
 	if (child_reap(child, &status, err) != 0)
 		return -1;
@@ -166,8 +174,9 @@ end_command(struct child *child, struct error *err)
 	return error_set(err, ERROR_AUTH, "%s", how);
 }
 
-static int
-resolve_command(const struct account *account, struct secret *out, struct error *err)
+int
+credential_run_command(
+	const struct account *account, int64_t limit_ms, struct secret *out, struct error *err)
 {
 	char *name = xasprintf("POPHAUL_ACCOUNT=%s", account->name);
 	char *host = xasprintf("POPHAUL_HOST=%s", account->host);
@@ -177,6 +186,7 @@ resolve_command(const struct account *account, struct secret *out, struct error 
 		.input = -1,
 		.separate_errors = true,
 		.extra = extra};
+	int64_t deadline = clock_monotonic_ms() + limit_ms;
 	struct buf text = {0};
 	struct child child;
 	char quoted[QUOTE_SIZE];
@@ -185,9 +195,9 @@ resolve_command(const struct account *account, struct secret *out, struct error 
 	(void)buf_reserve(&text, PASSWORD_MAX + 2);
 	if (child_spawn(&spec, &child, err) != 0)
 		goto out;
-	if (read_output(&child, &text, err) != 0)
+	if (read_output(&child, deadline, &text, err) != 0)
 		child_kill(&child, COMMAND_GRACE_MS);
-	else if (end_command(&child, err) == 0)
+	else if (end_command(&child, deadline, err) == 0)
 		result = take_first_line(buf_data(&text), text.len, out, err);
 	if (result != 0)
 		error_prefix(err, "password-command '%s'",
@@ -216,10 +226,13 @@ resolve_netrc(const struct account *account, struct secret *out, bool *found_out
 	if (result != 0)
 		goto out;
 	*found_out = netrc_find(buf_data(&text), text.len, account->host, account->user, out);
+	if (!*found_out || out == NULL)
+		goto out;
 	/* Only an entry that is to be used makes the file's mode our business. */
-	if (*found_out)
-		result = check_private(path, &st, err);
-	if (result != 0 && out != NULL)
+	result = check_private(path, &st, err);
+	if (result == 0 && check_password(out->data, out->len, err) != 0)
+		result = error_prefix(err, "'%s'", path);
+	if (result != 0)
 		secret_release(out);
 out:
 	release_secret_file(&text);
@@ -239,7 +252,7 @@ credential_resolve(
 	if (account->password_file != NULL)
 		return resolve_file(account->password_file, out, err);
 	if (account->password_command != NULL)
-		return resolve_command(account, out, err);
+		return credential_run_command(account, CREDENTIAL_COMMAND_MS, out, err);
 	return resolve_netrc(account, out, found_out, err);
 }
 

@@ -1,16 +1,17 @@
 #include "config/netrc.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-/* A longer word is cut: no host, user or password comes near it. */
-#define WORD_SIZE 4096
+#include "base/xalloc.h"
 
 struct reader {
 	const char *text;
 	size_t len;
 	size_t pos;
-	char word[WORD_SIZE]; /* the word read last, wiped at the end */
+	char *word; /* the word read last; has room for all of the text, as a word may */
+	size_t word_len;
 };
 
 /* What is known of the entry that is being read. */
@@ -27,18 +28,22 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == ',';
 }
 
-static void
-append(struct reader *r, size_t *used, char c)
+static bool
+is_word(const struct reader *r, const char *text)
 {
-	if (*used < sizeof(r->word) - 1)
-		r->word[(*used)++] = c;
+	return r->word_len == strlen(text) && memcmp(r->word, text, r->word_len) == 0;
+}
+
+static bool
+is_host(const struct reader *r, const char *host)
+{
+	return r->word_len == strlen(host) && strncasecmp(r->word, host, r->word_len) == 0;
 }
 
 /* The next word into r->word; false at the end. A '#' that begins a word begins a comment. */
 static bool
 next_word(struct reader *r)
 {
-	size_t used = 0;
 	bool quoted;
 
 	for (;;) {
@@ -51,6 +56,7 @@ next_word(struct reader *r)
 		while (r->pos < r->len && r->text[r->pos] != '\n')
 			r->pos++;
 	}
+	r->word_len = 0;
 	quoted = r->text[r->pos] == '"';
 	r->pos += quoted;
 	for (; r->pos < r->len; r->pos++) {
@@ -60,11 +66,10 @@ next_word(struct reader *r)
 			break;
 		if (c == '\\' && r->pos + 1 < r->len)
 			c = r->text[++r->pos];
-		append(r, &used, c);
+		r->word[r->word_len++] = c;
 	}
 	if (r->pos < r->len)
 		r->pos++;
-	r->word[used] = '\0';
 	return true;
 }
 
@@ -75,11 +80,9 @@ next_value(struct reader *r)
 	while (r->pos < r->len && is_blank(r->text[r->pos]))
 		r->pos++;
 	if (r->pos < r->len && r->text[r->pos] == '#') {
-		size_t used = 0;
-
+		r->word_len = 0;
 		while (r->pos < r->len && !is_blank(r->text[r->pos]))
-			append(r, &used, r->text[r->pos++]);
-		r->word[used] = '\0';
+			r->word[r->word_len++] = r->text[r->pos++];
 		return true;
 	}
 	return next_word(r);
@@ -111,20 +114,20 @@ settle(struct entry *entry, struct secret *out)
 static bool
 take_keyword(struct reader *r, struct entry *entry, const char *user)
 {
-	if (strcmp(r->word, "macdef") == 0) {
+	if (is_word(r, "macdef")) {
 		skip_macro(r);
 		return true;
 	}
-	if (strcmp(r->word, "login") == 0) {
+	if (is_word(r, "login")) {
 		if (!next_value(r))
 			return false;
-		entry->user_differs = strcmp(r->word, user) != 0;
-	} else if (strcmp(r->word, "password") == 0) {
+		entry->user_differs = !is_word(r, user);
+	} else if (is_word(r, "password")) {
 		if (!next_value(r))
 			return false;
 		entry->has_password = true;
-		secret_set(&entry->password, r->word, strlen(r->word));
-	} else if (strcmp(r->word, "account") == 0) {
+		secret_set(&entry->password, r->word, r->word_len);
+	} else if (is_word(r, "account")) {
 		return next_value(r);
 	}
 	return true;
@@ -133,24 +136,25 @@ take_keyword(struct reader *r, struct entry *entry, const char *user)
 bool
 netrc_find(const char *text, size_t len, const char *host, const char *user, struct secret *out)
 {
-	struct reader r = {.text = text, .len = len};
+	struct reader r = {.text = text, .len = len, .word = xcalloc(len, 1)};
 	struct entry entry = {0};
 	bool found = false;
 
 	while (!found && next_word(&r)) {
-		bool is_machine = strcmp(r.word, "machine") == 0;
+		bool is_machine = is_word(&r, "machine");
 
-		if (is_machine || strcmp(r.word, "default") == 0) {
+		if (is_machine || is_word(&r, "default")) {
 			found = settle(&entry, out);
 			if (!found && is_machine && !next_value(&r))
 				break;
-			entry.host_matches = !is_machine || strcasecmp(r.word, host) == 0;
+			entry.host_matches = !is_machine || is_host(&r, host);
 		} else if (!take_keyword(&r, &entry, user)) {
 			break;
 		}
 	}
 	if (!found)
 		found = settle(&entry, out);
-	secret_wipe(r.word, sizeof(r.word));
+	secret_wipe(r.word, len);
+	free(r.word);
 	return found;
 }

@@ -13,7 +13,8 @@
 /*
  * The password of the first entry for `host` (ASCII case does not count) whose
  * login is `user` or that has no login; `default` entries count for any host. False,
- * and `out` untouched, when there is none. `out` NULL: only ask.
+ * and `out` untouched, when there is none. It is what the file says, of any length,
+ * perhaps empty or with line ends and NUL in it: to be checked. `out` NULL: only ask.
  */
 bool netrc_find(
 	const char *text, size_t len, const char *host, const char *user, struct secret *out);

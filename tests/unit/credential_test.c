@@ -84,8 +84,11 @@ static char *
 write_file(const char *name, const void *text, size_t len, mode_t mode)
 {
 	char *path = xasprintf("%s/%s", folder, name);
-	FILE *file = fopen(path, "w");
+	FILE *file;
 
+	/* One that the last case left read-only is made anew. */
+	unlink(path);
+	file = fopen(path, "w");
 	if (file == NULL || fwrite(text, 1, len, file) != len || fclose(file) != 0 ||
 		chmod(path, mode) != 0) {
 		perror(path);
@@ -133,15 +136,15 @@ test_file(void)
 		mode_t mode;
 		const char *want, *error;
 	} FILES[] = {
-		{"secret\n",             7,  0600, "secret",      NULL                   },
-		{"se cret \r\nsecond\n", 17, 0400, "se cret ",    NULL                   },
-		{"no line end",          11, 0600, "no line end", NULL                   },
-		{"",		     0,  0600, NULL,          "the password is empty"},
-		{"\nx\n",                3,  0600, NULL,          "the password is empty"},
-		{"a\rb\n",               4,  0600, NULL,          "has a CR or NUL in it"},
-		{"a\0b\n",               4,  0600, NULL,          "has a CR or NUL in it"},
-		{"secret\n",             7,  0640, NULL,          "other users can read" },
-		{"secret\n",             7,  0604, NULL,          "other users can read" },
+		{"secret\n",             7,  0600, "secret",      NULL                         },
+		{"se cret \r\nsecond\n", 17, 0400, "se cret ",    NULL                         },
+		{"no line end",          11, 0600, "no line end", NULL                         },
+		{"",		     0,  0600, NULL,          "the password is empty"      },
+		{"\nx\n",                3,  0600, NULL,          "the password is empty"      },
+		{"a\rb\n",               4,  0600, NULL,          "has a line end or NUL in it"},
+		{"a\0b\n",               4,  0600, NULL,          "has a line end or NUL in it"},
+		{"secret\n",             7,  0640, NULL,          "other users can read"       },
+		{"secret\n",             7,  0604, NULL,          "other users can read"       },
 	};
 	struct account account = make_account();
 
@@ -181,13 +184,83 @@ test_command(void)
 		ERROR_AUTH);
 	check_command("echo secret; kill -9 $$", NULL, "was killed by signal 9", ERROR_AUTH);
 	check_command("true", NULL, "the password is empty", ERROR_CONFIG);
-	check_command("head -c 300000 /dev/zero | tr '\\0' x", NULL, "too long for a password",
+	check_command("head -c 300000 /dev/zero | tr '\\0' x", NULL, "longer than 65536 octets",
 		ERROR_CONFIG);
 	check_command("echo secret; head -c 300000 /dev/zero", "secret", NULL, 0);
 	/* What stays behind with the pipe open does not hold us. */
 	check_command("sleep 60 2>&1 & echo secret", "secret", NULL, 0);
 	account.password_command = missing;
 	check_resolve(&account, NULL, "exited with status 127", ERROR_AUTH);
+}
+
+/* The limit is one, and not one for the output and another for the end. */
+static void
+test_command_limit(void)
+{
+	static const struct {
+		const char *script, *error;
+	} SCRIPTS[] = {
+		{"sleep 60",                      "password-command 'sh': did not end in time"},
+		{"sleep 0.8; exec >&-; sleep 60",
+                 "password-command 'sh': closed its output but did not end in time"           },
+	};
+
+	for (size_t i = 0; i < sizeof(SCRIPTS) / sizeof(SCRIPTS[0]); i++) {
+		char *argv[] = {(char *)"sh", (char *)"-c", (char *)SCRIPTS[i].script, NULL};
+		struct account account = make_account();
+		struct error err = {.text = ""};
+		struct secret out = {0};
+		int64_t begin = clock_monotonic_ms(), took;
+
+		account.password_command = argv;
+		CHECK(credential_run_command(&account, 1000, &out, &err) == -1);
+		took = clock_monotonic_ms() - begin;
+		CHECK_STR(err.text, SCRIPTS[i].error);
+		CHECK(err.class == ERROR_AUTH);
+		/* Two limits would be 1.8 s at least. */
+		CHECK(took >= 1000 && took < 1800);
+	}
+}
+
+/* Values of ~/.netrc that no line to a server could have, and one as long as tokens are. */
+static void
+test_netrc_values(void)
+{
+	static const struct {
+		const char *value, *error;
+	} BAD[] = {
+		{"\"\"",     ".netrc': the password is empty"                   },
+		{"\"a\rb\"", ".netrc': the password has a line end or NUL in it"},
+		{"\"a\nb\"", ".netrc': the password has a line end or NUL in it"},
+		{"a\\\nb",   ".netrc': the password has a line end or NUL in it"},
+	};
+	static const size_t LENGTHS[] = {4095, 4096, 8192, 65536, 65537};
+	struct account account = make_account();
+
+	setenv("HOME", folder, 1);
+	for (size_t i = 0; i < sizeof(BAD) / sizeof(BAD[0]); i++) {
+		char *text = xasprintf("machine h login u password %s\n", BAD[i].value);
+
+		free(write_file(".netrc", text, strlen(text), 0600));
+		check_resolve(&account, NULL, BAD[i].error, ERROR_CONFIG);
+		CHECK(!credential_needs_prompt(&account));
+		free(text);
+	}
+	free(write_file(".netrc", "machine h password a\0b", 22, 0600));
+	check_resolve(&account, NULL, "has a line end or NUL in it", ERROR_CONFIG);
+	for (size_t i = 0; i < sizeof(LENGTHS) / sizeof(LENGTHS[0]); i++) {
+		char *token = xcalloc(LENGTHS[i] + 1, 1), *text;
+
+		memset(token, 't', LENGTHS[i]);
+		text = xasprintf("machine h login u password %s\n", token);
+		free(write_file(".netrc", text, strlen(text), 0600));
+		check_resolve(&account, token,
+			LENGTHS[i] <= 65536 ? NULL : "the password is longer than 65536 octets",
+			ERROR_CONFIG);
+		free(text);
+		free(token);
+	}
+	free(write_file(".netrc", "", 0, 0600));
 }
 
 static void
@@ -322,6 +395,8 @@ main(void)
 	test_netrc();
 	test_file();
 	test_command();
+	test_command_limit();
+	test_netrc_values();
 	test_order();
 	test_prompt();
 	if (check_done() != 0)
