@@ -25,3 +25,43 @@ load helper
 	assert_equal "$(grep -c '^Subject: ' arrived)" 3
 	assert_equal "$(grep -c '^Subject: ' stolen)" 1
 }
+
+# Subjects of what is in the Maildir.
+mail() {
+	cat Maildir/new/* | sed -n 's/^Subject: //p' | sort | paste -sd ' '
+}
+
+@test "an id that is used again after a QUIT without answer does not make a new message known" {
+	start_fakepop -e 'message "Subject: alarm 1\n\nx\n"' -e 'uidl 1 X7' -e 'on QUIT commit; drop' \
+		-e 'session 3+ message "Subject: alarm 2\n\nx\n"' -e 'session 3+ uidl 2 X7'
+	account home 'keep = "never"' | write_config
+	run --separate-stderr pophaul
+	assert_status 69
+	grep -q '^fact deleting [1-9]' "$STATE/home.uidl"
+	# The mailbox is empty now, which tells nothing; then another message has the id.
+	run --separate-stderr pophaul
+	assert_status 0
+	run --separate-stderr pophaul
+	assert_equal "$(mail)" 'alarm 1 alarm 2'
+}
+
+@test "an id that is used again after the mailbox was empty does not make another message known" {
+	start_fakepop -e 'message "Subject: one\n\nx\n"' -e 'message "Subject: same\n\nx\n"' \
+		-e 'uidl 1 A' -e 'uidl 2 B' -e 'session 2 hide 1' -e 'session 2 hide 2' \
+		-e 'session 3 replace 1 "Subject: two\n\nquite another length\n"' \
+		-e 'session 4+ replace 1 "Subject: two\n\nquite another length\n"'
+	account home | write_config
+	run --separate-stderr pophaul
+	assert_status 0
+	run --separate-stderr pophaul
+	assert_status 0
+	grep -q '^fact emptied [1-9]' "$STATE/home.uidl"
+	run --separate-stderr pophaul
+	assert_status 0
+	assert_equal "$(mail)" 'one same two'
+	# What has its size is not fetched again, and the doubt is over.
+	assert_equal "$(transcript 3 | grep RETR)" 'RETR 1'
+	run --separate-stderr pophaul
+	assert_equal "$(transcript 4 | grep RETR)" ''
+	assert_equal "$(grep '^fact emptied' "$STATE/home.uidl" | tail -n 1)" 'fact emptied 0'
+}

@@ -1,7 +1,6 @@
 #include "base/buf.h"
 
 #include <assert.h>
-#include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -67,13 +66,21 @@ buf_append_string(struct buf *buf, const char *text)
 void
 buf_printf(struct buf *buf, const char *format, ...)
 {
-	va_list args, again;
-	int len;
+	va_list args;
 
 	va_start(args, format);
+	buf_vprintf(buf, format, args);
+	va_end(args);
+}
+
+void
+buf_vprintf(struct buf *buf, const char *format, va_list args)
+{
+	va_list again;
+	int len;
+
 	va_copy(again, args);
 	len = vsnprintf(NULL, 0, format, args);
-	va_end(args);
 	assert(len >= 0);
 	vsnprintf(buf_reserve(buf, (size_t)len + 1), (size_t)len + 1, format, again);
 	va_end(again);

@@ -10,6 +10,7 @@
 #ifndef POPHAUL_BASE_BUF_H
 #define POPHAUL_BASE_BUF_H
 
+#include <stdarg.h>
 #include <stddef.h>
 
 struct buf {
@@ -29,6 +30,8 @@ void buf_commit(struct buf *buf, size_t len);
 void buf_append(struct buf *buf, const void *data, size_t len);
 void buf_append_string(struct buf *buf, const char *text);
 void buf_printf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buf_vprintf(struct buf *buf, const char *format, va_list args)
+	__attribute__((format(printf, 2, 0)));
 
 /* Drop `len` octets at the front; at most buf->len. */
 void buf_consume(struct buf *buf, size_t len);

@@ -56,3 +56,9 @@ quote_bytes_into(char *out, size_t size, const void *data, size_t len)
 	out[used] = '\0';
 	return out;
 }
+
+const char *
+plural(uint64_t count)
+{
+	return count == 1 ? "" : "s";
+}

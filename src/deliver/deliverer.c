@@ -231,12 +231,15 @@ log_plan(const struct deliverer *d, bool only_deletes)
 static void
 make_plan(struct deliverer *d)
 {
+	const struct uidl_facts *facts = uidl_facts(d->uidl);
 	struct plan_policy policy = {
 		.keep = d->account->keep,
 		.max_size = d->account->max_size,
 		.max_messages = d->account->max_messages,
 		.newest = d->account->newest,
-		.only_deletes = d->roster.has_uidl && uidl_facts(d->uidl)->unquit_when != 0,
+		.only_deletes = d->roster.has_uidl && facts->numbers[UIDL_UNQUIT_WHEN] != 0,
+		.doubts_deletions = facts->numbers[UIDL_DELETING_WHEN] != 0,
+		.doubts_ids = facts->numbers[UIDL_EMPTIED_WHEN] != 0,
 		.now = clock_wall_seconds(),
 	};
 
@@ -432,6 +435,8 @@ take_frame(struct deliverer *d, const struct link_frame *frame, struct error *er
 	case LINK_DELETED:
 	case LINK_UNDELETED:
 		return farewell_take_deletion(&d->farewell, &d->roster, &d->tally, frame, err);
+	case LINK_QUITTING:
+		return farewell_take_quitting(&d->farewell, d->uidl, d->peer.link, frame, err);
 	case LINK_GONE:
 		return farewell_take_gone(&d->farewell, &d->roster, d->uidl, frame, err);
 	default:

@@ -30,6 +30,19 @@ farewell_take_deletion(struct farewell *farewell, struct roster *roster, struct 
 }
 
 int
+farewell_take_quitting(const struct farewell *farewell, struct uidl *uidl, struct link *fetcher,
+	const struct link_frame *frame, struct error *err)
+{
+	if (farewell->is_gone || farewell->deleted == 0)
+		return peer_out_of_turn(frame, err);
+	uidl_add_number(uidl, UIDL_DELETING_WHEN, clock_wall_seconds());
+	if (uidl_commit(uidl, err) != 0)
+		return -1;
+	link_put(fetcher, LINK_AGREED);
+	return 0;
+}
+
+int
 farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl *uidl,
 	const struct link_frame *frame, struct error *err)
 {
@@ -49,7 +62,9 @@ farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl
 bool
 farewell_is_lock_step(const struct uidl_facts *facts, int64_t now)
 {
-	return facts->lock_step && now - facts->lock_step_when < FAREWELL_LOCK_STEP_SECONDS;
+	int64_t when = facts->numbers[UIDL_LOCK_STEP_WHEN];
+
+	return when != 0 && now - when < FAREWELL_LOCK_STEP_SECONDS;
 }
 
 /* The session left in good order, but without the QUIT that its deletions need. */
@@ -65,14 +80,42 @@ has_waiting_deletions(const struct farewell *farewell, const struct roster *rost
 	return false;
 }
 
-/* A message that fails in every session must not hold back the deletions of the others for ever. */
-static void
-add_unquit(const struct farewell *farewell, const struct roster *roster, struct uidl *uidl)
+static bool
+has_compared_all(const struct roster *roster)
 {
-	bool waits = has_waiting_deletions(farewell, roster);
+	for (size_t i = 0; i < roster->count; i++) {
+		enum message_state state = roster->messages[i].state;
 
-	if (waits != (uidl_facts(uidl)->unquit_when != 0))
-		uidl_add_unquit(uidl, waits ? clock_wall_seconds() : 0);
+		if (roster->rows[i].verdict == PLAN_COMPARE &&
+			(state == MESSAGE_AWAITED || state == MESSAGE_FAILED))
+			return false;
+	}
+	return true;
+}
+
+/*
+ * How a session that went well leaves the mailbox. A message that fails in every
+ * session must not hold back the deletions of the others for ever.
+ */
+static void
+add_leaving(const struct farewell *farewell, const struct roster *roster, struct uidl *uidl)
+{
+	bool all_came = has_compared_all(roster);
+	const int64_t *numbers = uidl_facts(uidl)->numbers;
+	bool waits = has_waiting_deletions(farewell, roster);
+	bool only_deleted = numbers[UIDL_UNQUIT_WHEN] != 0;
+	int64_t now = clock_wall_seconds();
+
+	/* An empty listing tells nothing of what is gone, only that it may be. */
+	if (roster->count == 0 && numbers[UIDL_EMPTIED_WHEN] == 0)
+		uidl_add_number(uidl, UIDL_EMPTIED_WHEN, now);
+	if (roster->count != 0 && all_came && !only_deleted)
+		uidl_add_number(uidl, UIDL_EMPTIED_WHEN, 0);
+	/* Without QUIT nothing is deleted; else all that was doubtful has been compared. */
+	if (roster->count != 0 && (waits || all_came))
+		uidl_add_number(uidl, UIDL_DELETING_WHEN, 0);
+	if (waits != only_deleted)
+		uidl_add_number(uidl, UIDL_UNQUIT_WHEN, waits ? now : 0);
 }
 
 void
@@ -84,11 +127,11 @@ farewell_add_facts(const struct farewell *farewell, const struct roster *roster,
 	int64_t now = clock_wall_seconds();
 
 	if (found->no_pipelining && !farewell_is_lock_step(facts, now))
-		uidl_add_lock_step(uidl, now);
+		uidl_add_number(uidl, UIDL_LOCK_STEP_WHEN, now);
 	if (found->failure != NULL && found->failure->class == ERROR_AUTH)
 		uidl_add_failures(uidl, before + 1, now, ERROR_AUTH);
 	else if (found->has_logged_in && facts->failures != 0)
 		uidl_add_failures(uidl, 0, now, ERROR_AUTH);
 	if (found->failure == NULL)
-		add_unquit(farewell, roster, uidl);
+		add_leaving(farewell, roster, uidl);
 }

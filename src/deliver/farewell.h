@@ -25,6 +25,13 @@ int farewell_take_deletion(struct farewell *farewell, struct roster *roster, str
 	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
 
 /*
+ * Take LINK_QUITTING: record that what is deleted may soon be gone, and agree. A session that dies
+ * before LINK_GONE leaves it open whether the ids are still those of the same messages.
+ */
+int farewell_take_quitting(const struct farewell *farewell, struct uidl *uidl, struct link *fetcher,
+	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
+
+/*
  * Take LINK_GONE: record and commit that the deleted messages are forgotten, so that they are
  * new mail should they come again. ERROR_BUG: nothing was deleted; ERROR_WRITE.
  */

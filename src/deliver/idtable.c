@@ -336,12 +336,6 @@ id_table_set_status(struct id_table *table, struct uidl_entry *entry, enum uidl_
 		enter(table, INDEX_DIGEST, entry);
 }
 
-size_t
-id_table_count(const struct id_table *table)
-{
-	return table->got;
-}
-
 static bool
 has_id(const struct id_table *table, const struct uidl_entry *entry, const struct uidl_id *id)
 {

@@ -35,7 +35,6 @@ struct uidl_entry *id_table_add(
 void id_table_set_status(struct id_table *table, struct uidl_entry *entry, enum uidl_status status);
 
 /* As the functions of the same name in uidl.h. */
-size_t id_table_count(const struct id_table *table);
 struct uidl_entry *id_table_find(struct id_table *table, const struct uidl_id *id);
 struct uidl_entry *id_table_find_next(struct id_table *table, const struct uidl_entry *entry);
 struct uidl_entry *id_table_find_exact(

@@ -33,7 +33,8 @@ peer_next(struct peer *peer, struct link_frame *frame, int64_t deadline, struct 
 		return error_prefix(err, "the fetcher");
 	if (found > 0) {
 		peer->last = clock_monotonic_ms() + peer->patience_ms;
-		return 1;
+		if (frame->type != LINK_ALIVE)
+			return 1;
 	}
 	if (clock_poll_timeout(peer->last) == 0)
 		return error_set(err, ERROR_TIMEOUT, "the fetcher gives no sign of life: ended");

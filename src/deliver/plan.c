@@ -162,9 +162,16 @@ plan_new(struct planner *p, size_t index, bool may_be_known)
 		may_be_known ? "new or delivered before: the server gives no ids" : "new");
 }
 
-/* A known message that policy wants deleted, but its listed size is another, or one is not told. */
+/* Doubts of the last session are settled in this one, whatever its limits: they are not kept for the next. */
+static bool
+has_doubts(const struct plan_policy *policy)
+{
+	return !policy->only_deletes && (policy->doubts_deletions || policy->doubts_ids);
+}
+
+/* A known id that may be another message's by now: fetched again, the digest tells. */
 static void
-plan_changed(struct planner *p, struct plan_row *row)
+plan_doubtful(struct planner *p, struct plan_row *row, bool is_due)
 {
 	char now[OCTETS_SIZE], before[OCTETS_SIZE];
 	const char *more = "";
@@ -172,12 +179,13 @@ plan_changed(struct planner *p, struct plan_row *row)
 	row->verdict = PLAN_LEAVE;
 	if (is_too_big(p, row)) {
 		more = ", too big";
-	} else if (p->budget == 0) {
+	} else if (p->budget == 0 && !has_doubts(p->policy)) {
 		more = ", next session";
 	} else {
-		p->budget--;
+		p->budget -= p->budget != 0;
 		row->verdict = PLAN_COMPARE;
-		row->delete_after = true;
+		row->delete_after = is_due;
+		more = has_doubts(p->policy) ? ", its id may be used again" : "";
 		row->delete_if_new = deletes_new(p->policy);
 	}
 	snprintf(row->reason, sizeof row->reason, "known since %s, size %s, was %s%s",
@@ -185,21 +193,34 @@ plan_changed(struct planner *p, struct plan_row *row)
 		octets_text(before, row->entry->octets), more);
 }
 
+/* Whether the state alone does not tell that the listed message is the known one. */
+static bool
+is_doubtful(const struct planner *p, const struct plan_row *row, bool is_due)
+{
+	const struct plan_policy *policy = p->policy;
+	bool is_same_size = row->octets == row->entry->octets && row->octets != LINK_OCTETS_UNKNOWN;
+
+	if (is_due)
+		return !is_same_size || (policy->doubts_deletions && !policy->only_deletes);
+	return policy->doubts_ids && !is_same_size;
+}
+
 /* One row of an id that is known once. */
 static void
 plan_known(struct planner *p, struct plan_row *row)
 {
 	struct uidl_entry *entry = row->entry;
+	bool is_due = plan_is_due(p->policy, entry);
 	char span[SPAN_SIZE];
 
 	entry->mark = true;
-	if (!plan_is_due(p->policy, entry)) {
-		row->verdict = PLAN_LEAVE;
-		snprintf(row->reason, sizeof row->reason, "known since %s", day_of(p, entry->when));
+	if (is_doubtful(p, row, is_due)) {
+		plan_doubtful(p, row, is_due);
 		return;
 	}
-	if (row->octets != entry->octets || row->octets == LINK_OCTETS_UNKNOWN) {
-		plan_changed(p, row);
+	if (!is_due) {
+		row->verdict = PLAN_LEAVE;
+		snprintf(row->reason, sizeof row->reason, "known since %s", day_of(p, entry->when));
 		return;
 	}
 	row->verdict = PLAN_DELETE;
@@ -287,6 +308,9 @@ judge_group(struct planner *p, struct group *group, bool all_due)
 		"known, id shared by %" PRIu32 " messages%s%s", group->known,
 		is_same || has_unknown ? "" : ", sizes changed",
 		has_unknown ? ", sizes not told" : "");
+	if (is_same && !has_unknown && all_due && p->policy->doubts_deletions &&
+		!p->policy->only_deletes)
+		return;
 	if (is_same && !has_unknown)
 		group->verdict = all_due ? PLAN_DELETE : PLAN_LEAVE;
 	else if (has_unknown && !all_due)

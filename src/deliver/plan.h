@@ -53,7 +53,9 @@ struct plan_policy {
 	uint64_t max_size;
 	uint32_t max_messages;
 	uint32_t newest;
-	bool only_deletes; /* fetch nothing this time: deletions wait */
+	bool only_deletes;     /* fetch nothing this time: deletions wait */
+	bool doubts_deletions; /* some known messages may be gone, and their ids used again */
+	bool doubts_ids;       /* the mailbox was empty in between: an id may be another's now */
 	int64_t now;
 };
 

@@ -192,6 +192,14 @@ parse_class(struct cursor *line, enum error_class *class_out)
 	return 0;
 }
 
+static const char *const numbers[UIDL_NUMBER_COUNT] = {
+	[UIDL_LOCK_STEP_WHEN] = "lockstep",
+	[UIDL_UNQUIT_WHEN] = "unquit",
+	[UIDL_DELETING_WHEN] = "deleting",
+	[UIDL_EMPTIED_WHEN] = "emptied",
+	[UIDL_ID] = "id",
+};
+
 static int
 parse_fact(struct cursor *line, struct record *record)
 {
@@ -206,13 +214,12 @@ parse_fact(struct cursor *line, struct record *record)
 			return -1;
 		return parse_seconds(line, &record->delay);
 	}
-	if (is_word(&field, "lockstep")) {
-		record->kind = RECORD_LOCK_STEP;
-		return parse_seconds(line, &record->when);
-	}
-	if (is_word(&field, "unquit")) {
-		record->kind = RECORD_UNQUIT;
-		return parse_seconds(line, &record->when);
+	for (size_t i = 0; i < UIDL_NUMBER_COUNT; i++) {
+		if (is_word(&field, numbers[i])) {
+			record->kind = RECORD_NUMBER;
+			record->which = (enum uidl_number)i;
+			return parse_seconds(line, &record->when);
+		}
 	}
 	if (is_word(&field, "failures")) {
 		record->kind = RECORD_FAILURES;
@@ -436,11 +443,8 @@ record_format(struct buf *out, const struct record *record)
 		buf_printf(out, "fact login %llu %llu", (unsigned long long)when,
 			(unsigned long long)not_negative(record->delay));
 		break;
-	case RECORD_LOCK_STEP:
-		buf_printf(out, "fact lockstep %llu", (unsigned long long)when);
-		break;
-	case RECORD_UNQUIT:
-		buf_printf(out, "fact unquit %llu", (unsigned long long)when);
+	case RECORD_NUMBER:
+		buf_printf(out, "fact %s %llu", numbers[record->which], (unsigned long long)when);
 		break;
 	case RECORD_FAILURES:
 		buf_printf(out, "fact failures %u %llu %s", (unsigned)record->count,
@@ -459,11 +463,8 @@ record_apply_fact(const struct record *record, struct uidl_facts *facts)
 	if (record->kind == RECORD_LOGIN) {
 		facts->login_when = record->when;
 		facts->login_delay = record->delay;
-	} else if (record->kind == RECORD_LOCK_STEP) {
-		facts->lock_step = true;
-		facts->lock_step_when = record->when;
-	} else if (record->kind == RECORD_UNQUIT) {
-		facts->unquit_when = record->when;
+	} else if (record->kind == RECORD_NUMBER) {
+		facts->numbers[record->which] = record->when;
 	} else {
 		facts->failures = record->count;
 		facts->failures_when = record->when;
@@ -480,10 +481,12 @@ record_list_facts(const struct uidl_facts *facts, struct record out[static RECOR
 		*next++ = (struct record){.kind = RECORD_LOGIN,
 			.when = facts->login_when,
 			.delay = facts->login_delay};
-	if (facts->lock_step)
-		*next++ = (struct record){.kind = RECORD_LOCK_STEP, .when = facts->lock_step_when};
-	if (facts->unquit_when != 0)
-		*next++ = (struct record){.kind = RECORD_UNQUIT, .when = facts->unquit_when};
+	for (size_t i = 0; i < UIDL_NUMBER_COUNT; i++) {
+		if (facts->numbers[i] != 0)
+			*next++ = (struct record){.kind = RECORD_NUMBER,
+				.which = (enum uidl_number)i,
+				.when = facts->numbers[i]};
+	}
 	if (facts->failures != 0)
 		*next++ = (struct record){.kind = RECORD_FAILURES,
 			.count = facts->failures,

@@ -33,8 +33,7 @@ enum record_kind {
 	RECORD_DROP,
 	RECORD_END,
 	RECORD_LOGIN,
-	RECORD_LOCK_STEP,
-	RECORD_UNQUIT,
+	RECORD_NUMBER,
 	RECORD_FAILURES,
 	RECORD_UNKNOWN_FACT
 };
@@ -48,6 +47,7 @@ struct record {
 	int64_t when;
 	int64_t delay;          /* LOGIN */
 	uint64_t octets;        /* TRY, GOT */
+	enum uidl_number which; /* NUMBER */
 	uint32_t count;         /* FAILURES */
 	enum error_class class; /* FAILURES */
 	struct digest digest;
@@ -73,11 +73,11 @@ int record_parse(char *line, size_t len, struct record *record) __attribute__((w
 /* Append the record's line, LF included. */
 void record_format(struct buf *out, const struct record *record);
 
-/* RECORD_LOGIN, RECORD_LOCK_STEP, RECORD_UNQUIT, RECORD_FAILURES: what `facts` says from here on. */
+/* RECORD_LOGIN, RECORD_NUMBER, RECORD_FAILURES: what `facts` says from here on. */
 void record_apply_fact(const struct record *record, struct uidl_facts *facts);
 
 /* Most records that facts are made of. */
-#define RECORD_FACTS_MAX 4
+#define RECORD_FACTS_MAX (2 + UIDL_NUMBER_COUNT)
 
 /* The records that say `facts`, for a file written anew. Returns how many. */
 size_t record_list_facts(

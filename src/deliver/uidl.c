@@ -26,7 +26,8 @@ struct uidl {
 	struct state_file file;
 	struct buf queue;
 	size_t records, queued; /* in the file, without its first line; in the queue */
-	bool ahead;             /* what is in memory is not what is in the file */
+	bool ahead;             /* what is in memory is not what is in the file, since: */
+	struct error failure;   /* the write that failed */
 	bool has_try;           /* the log has a `try` that no `end` follows */
 	struct id_table *table;
 	struct tries tries;
@@ -104,8 +105,7 @@ replay(struct uidl *uidl, const struct record *record)
 		uidl->has_try = false;
 		break;
 	case RECORD_LOGIN:
-	case RECORD_LOCK_STEP:
-	case RECORD_UNQUIT:
+	case RECORD_NUMBER:
 	case RECORD_FAILURES:
 		record_apply_fact(record, &uidl->facts);
 		break;
@@ -262,6 +262,7 @@ write_anew(struct uidl *uidl, struct error *err)
 		return -1;
 	if (state_file_replace(&uidl->file, &writer.file, err) != 0) {
 		uidl->ahead = true;
+		uidl->failure = *err;
 		return -1;
 	}
 	uidl->records = writer.records;
@@ -357,12 +358,6 @@ const struct uidl_facts *
 uidl_facts(const struct uidl *uidl)
 {
 	return &uidl->facts;
-}
-
-size_t
-uidl_count(const struct uidl *uidl)
-{
-	return id_table_count(uidl->table);
 }
 
 struct uidl_entry *
@@ -534,15 +529,11 @@ uidl_add_login(struct uidl *uidl, int64_t when, int64_t delay)
 }
 
 void
-uidl_add_lock_step(struct uidl *uidl, int64_t when)
+uidl_add_number(struct uidl *uidl, enum uidl_number which, int64_t number)
 {
-	add_fact(uidl, &(struct record){.kind = RECORD_LOCK_STEP, .when = when});
-}
-
-void
-uidl_add_unquit(struct uidl *uidl, int64_t when)
-{
-	add_fact(uidl, &(struct record){.kind = RECORD_UNQUIT, .when = when});
+	if (uidl->facts.numbers[which] != number)
+		add_fact(uidl,
+			&(struct record){.kind = RECORD_NUMBER, .which = which, .when = number});
 }
 
 void
@@ -556,14 +547,12 @@ uidl_add_failures(struct uidl *uidl, uint32_t count, int64_t when, enum error_cl
 int
 uidl_commit(struct uidl *uidl, struct error *err)
 {
-	if (uidl->ahead)
-		return error_set(err, ERROR_WRITE,
-			"state file '%s' could not be written before: nothing more is recorded",
-			uidl->file.path);
-	if (uidl->queue.len == 0)
+	if (!uidl->ahead && uidl->queue.len == 0)
 		return 0;
-	if (state_file_append(&uidl->file, &uidl->queue, err) != 0) {
-		uidl->ahead = true;
+	if (!uidl->ahead)
+		uidl->ahead = state_file_append(&uidl->file, &uidl->queue, &uidl->failure) != 0;
+	if (uidl->ahead) {
+		*err = uidl->failure;
 		return -1;
 	}
 	uidl->records += uidl->queued;

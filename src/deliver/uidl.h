@@ -22,7 +22,10 @@
  *	end                                 all tries before are settled
  *	fact login WHEN DELAY               last login, LOGIN-DELAY in seconds
  *	fact lockstep WHEN                  the server breaks on pipelining
- *	fact unquit WHEN                    the last session could not QUIT, and deletions wait; 0: no more
+ *	fact unquit WHEN                    the last session could not QUIT, and deletions wait
+ *	fact deleting WHEN                  deletions began, and were not confirmed
+ *	fact emptied WHEN                   the last listing was empty
+ *	fact id NUMBER                      which state this is, among all of one account
  *	fact failures COUNT WHEN CLASS      sessions failed in a row; COUNT 0 ends the row
  *
  * Octets outside 0x21-0x7E and '%' are written %XX. A UID field "%" is the
@@ -100,12 +103,20 @@ struct uidl_try {
 	struct uidl_id id;
 };
 
+/* Facts of one number, mostly a time; 0: not so. */
+enum uidl_number {
+	UIDL_LOCK_STEP_WHEN,
+	UIDL_UNQUIT_WHEN,
+	UIDL_DELETING_WHEN,
+	UIDL_EMPTIED_WHEN,
+	UIDL_ID,
+	UIDL_NUMBER_COUNT
+};
+
 struct uidl_facts {
 	int64_t login_when; /* 0: never */
 	int64_t login_delay;
-	bool lock_step;
-	int64_t lock_step_when;
-	int64_t unquit_when; /* 0: no deletions wait */
+	int64_t numbers[UIDL_NUMBER_COUNT];
 	uint32_t failures;
 	int64_t failures_when;
 	enum error_class failures_class;
@@ -125,9 +136,6 @@ struct uidl *uidl_open(const char *state_dir, const char *name, enum uidl_access
 void uidl_close(struct uidl *uidl);
 
 const struct uidl_facts *uidl_facts(const struct uidl *uidl);
-
-/* Messages known as delivered and still listed when last seen (UIDL_GOT). */
-size_t uidl_count(const struct uidl *uidl);
 
 /* The first UIDL_GOT entry of an id, and the next one of the same id; NULL: none (more). */
 struct uidl_entry *uidl_find(struct uidl *uidl, const struct uidl_id *id);
@@ -179,14 +187,14 @@ struct uidl_entry *uidl_add_got(struct uidl *uidl, int64_t when, uint64_t octets
 void uidl_add_off(struct uidl *uidl, struct uidl_entry *entry, int64_t when);
 void uidl_add_bye(struct uidl *uidl, struct uidl_entry *entry);
 void uidl_add_login(struct uidl *uidl, int64_t when, int64_t delay);
-void uidl_add_lock_step(struct uidl *uidl, int64_t when);
-void uidl_add_unquit(struct uidl *uidl, int64_t when);
+void uidl_add_number(struct uidl *uidl, enum uidl_number which,
+	int64_t number); /* queued only when it differs */
 void uidl_add_failures(struct uidl *uidl, uint32_t count, int64_t when, enum error_class class);
 
 /*
  * Write what is queued, fdatasync. Nothing queued: nothing is done. ERROR_WRITE:
  * the log is cut back to its last good end, what is in memory is ahead of it, every
- * later commit fails too: end the session.
+ * later commit fails too, for the same reason: end the session.
  */
 int uidl_commit(struct uidl *uidl, struct error *err) __attribute__((warn_unused_result));
 

@@ -18,6 +18,7 @@
 #include "base/xalloc.h"
 #include "fetch/net.h"
 #include "fetch/tls.h"
+#include "link/link.h"
 
 /* What one conn_fill() reads: much more adds nothing, and less costs system calls. */
 #define FILL_SIZE 131072
@@ -29,7 +30,8 @@ struct conn {
 	const struct account *account;
 	int fd;
 	int watch_fd;
-	struct tls *tls; /* NULL: in clear */
+	struct link *link; /* hears signs of life; NULL: nobody does */
+	struct tls *tls;   /* NULL: in clear */
 
 	struct buf input;
 	struct buf output;
@@ -39,6 +41,9 @@ struct conn {
 	/* Set when the stream broke behind octets that are still to be handed out. */
 	bool is_broken;
 	struct error broken;
+	/* Set when nothing more can be sent, whatever can still be received. */
+	bool is_mute;
+	struct error mute;
 
 	char local_name[NET_NAME_SIZE];
 	char remote_name[NET_NAME_SIZE];
@@ -117,9 +122,15 @@ conn_close(struct conn *conn)
 }
 
 void
-conn_watch(struct conn *conn, int fd)
+conn_unwatch(struct conn *conn)
 {
-	conn->watch_fd = fd;
+	conn->watch_fd = -1;
+}
+
+void
+conn_set_link(struct conn *conn, struct link *link)
+{
+	conn->link = link;
 }
 
 int
@@ -202,17 +213,12 @@ void
 conn_queuef(struct conn *conn, const char *format, ...)
 {
 	struct buf line = {0};
-	va_list args, again;
-	int len;
+	va_list args;
 
 	va_start(args, format);
-	va_copy(again, args);
-	len = vsnprintf(NULL, 0, format, args);
+	buf_vprintf(&line, format, args);
 	va_end(args);
-	assert(len >= 0);
-	vsnprintf(buf_reserve(&line, (size_t)len + 1), (size_t)len + 1, format, again);
-	va_end(again);
-	conn_queue(conn, buf_data(&line), (size_t)len);
+	conn_queue(conn, buf_data(&line), line.len);
 	buf_release(&line);
 }
 
@@ -256,13 +262,24 @@ conn_flush(struct conn *conn, struct error *err)
 	size_t sent = 0;
 	int result = 1;
 
-	while (conn->output.len != 0 && (result = send_some(conn, &sent, err)) == 1) {
-		conn->last_progress = clock_monotonic_ms();
-		buf_consume(&conn->output, sent);
+	/* TLS is one state for both directions: nothing goes out after a failure to receive. */
+	if (conn->is_broken && conn->tls != NULL && conn->output.len != 0 && !conn->is_mute) {
+		conn->is_mute = true;
+		conn->mute = conn->broken;
 	}
-	if (conn->output.len == 0)
+	while (!conn->is_mute && conn->output.len != 0 && result == 1) {
+		result = send_some(conn, &sent, &conn->mute);
+		if (result == 1) {
+			conn->last_progress = clock_monotonic_ms();
+			buf_consume(&conn->output, sent);
+		}
+		conn->is_mute = result < 0;
+	}
+	if (conn->output.len == 0 || conn->is_mute)
 		drop_output(conn);
-	return result < 0 ? -1 : 0;
+	if (conn->is_mute)
+		*err = conn->mute;
+	return conn->is_mute ? -1 : 0;
 }
 
 /* As tls_recv(), for either kind of connection, into the end of the input. */
@@ -351,28 +368,51 @@ conn_next_line(struct conn *conn, struct conn_line *line, struct error *err)
 	return 1;
 }
 
-/* Sending failed: the server may have said why ("-ERR too many connections") before it hung up. */
+/*
+ * Sending failed with `why`: the server may have said more ("-ERR too many connections") before it
+ * hung up.
+ */
 static int
-read_last_words(struct conn *conn, struct conn_line *line)
+read_last_words(
+	struct conn *conn, struct conn_line *line, const struct error *why, struct error *err)
 {
 	struct error ignored;
+	int found;
 
-	drop_output(conn);
-	return conn_fill(conn, &ignored) == 1 && conn_next_line(conn, line, &ignored) == 1 ? 0 : -1;
+	do
+		found = conn_next_line(conn, line, &ignored);
+	while (found == 0 && conn_fill(conn, &ignored) > 0);
+	if (found > 0)
+		return 0;
+	*err = *why;
+	return -1;
+}
+
+/* Something came, perhaps a part of a line only: the deliverer should know that we are at work. */
+static int
+fill_and_tell(struct conn *conn, struct error *err)
+{
+	if (conn_fill(conn, err) < 0)
+		return -1;
+	if (conn->link == NULL)
+		return 0;
+	link_put_alive(conn->link);
+	return link_flush(conn->link, err);
 }
 
 int
 conn_read_line(struct conn *conn, struct conn_line *line, struct error *err)
 {
 	struct conn_wait wait = {.other_events = POLLIN, .wants_input = true};
+	struct error failure;
 	int result;
 
 	for (;;) {
 		result = conn_next_line(conn, line, err);
 		if (result != 0)
 			return result < 0 ? -1 : 0;
-		if (conn_flush(conn, err) != 0)
-			return read_last_words(conn, line);
+		if (conn_flush(conn, &failure) != 0)
+			return read_last_words(conn, line, &failure, err);
 		wait.deadline = conn->last_progress + conn->account->timeout_ms;
 		wait.other_fd = conn->watch_fd;
 		if (conn_wait(conn, &wait, err) != 0)
@@ -380,9 +420,10 @@ conn_read_line(struct conn *conn, struct conn_line *line, struct error *err)
 		if (wait.other_revents != 0)
 			return net_set_interrupted(err);
 		if (wait.timed_out)
-			return error_set(err, ERROR_TIMEOUT, "no answer for %lld seconds",
-				(long long)conn->account->timeout_ms / 1000);
-		if (wait.has_input && conn_fill(conn, err) < 0)
+			return error_set(err, ERROR_TIMEOUT, "no answer for %lld second%s",
+				(long long)conn->account->timeout_ms / 1000,
+				plural((uint64_t)conn->account->timeout_ms / 1000));
+		if (wait.has_input && fill_and_tell(conn, err) != 0)
 			return -1;
 	}
 }
@@ -433,7 +474,7 @@ conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 }
 
 int64_t
-conn_last_input(const struct conn *conn)
+conn_last_progress(const struct conn *conn)
 {
 	return conn->last_progress;
 }

@@ -29,6 +29,7 @@
 #define CONN_LINE_MAX 65536
 
 struct conn;
+struct link;
 
 /* A received line without its end (CRLF or LF); the pointer holds until the next conn call. */
 struct conn_line {
@@ -38,8 +39,9 @@ struct conn_line {
 
 /*
  * Resolve, connect (each address in turn, within connect_timeout_ms in all) and, for implicit
- * TLS, shake hands and verify. NULL on failure. `watch_fd`: see conn_watch(); -1 for none.
- * `account` must outlive the connection.
+ * TLS, shake hands and verify. NULL on failure. While it and later conn_read_line() wait, they
+ * also watch `watch_fd` (-1: nothing): when that is readable or closed, the wait ends with
+ * ERROR_INTERRUPTED. `account` must outlive the connection.
  */
 struct conn *conn_open(const struct account *account, int watch_fd, struct error *err)
 	__attribute__((warn_unused_result));
@@ -47,11 +49,14 @@ struct conn *conn_open(const struct account *account, int watch_fd, struct error
 /* Say close_notify without waiting, close, free. NULL is fine. */
 void conn_close(struct conn *conn);
 
+/* Watch no other descriptor from now on. */
+void conn_unwatch(struct conn *conn);
+
 /*
- * While it waits, conn_read_line() also watches this descriptor: when it becomes readable or
- * closed, the wait ends with ERROR_INTERRUPTED. -1: watch nothing.
+ * The deliverer's link, borrowed: while octets come, however slowly, conn_read_line() sends it
+ * signs of life (link_put_alive()), so that only a silent server is taken for a dead one.
  */
-void conn_watch(struct conn *conn, int fd);
+void conn_set_link(struct conn *conn, struct link *link);
 
 /*
  * TLS handshake after +OK to STLS, within connect_timeout_ms. Octets already received behind that
@@ -84,7 +89,10 @@ void conn_queue_secret(struct conn *conn, const char *line, size_t len, const ch
 /* Octets queued and not yet handed to the kernel. */
 size_t conn_pending(const struct conn *conn);
 
-/* Send what the kernel takes now. */
+/*
+ * Send what the kernel takes now. After a failure each later call fails alike; conn_fill() may
+ * still get what the server said before it hung up.
+ */
 int conn_flush(struct conn *conn, struct error *err) __attribute__((warn_unused_result));
 
 /* Receive what is there now. 1: something came, 0: nothing yet; end of stream is ERROR_NET. */
@@ -97,7 +105,11 @@ int conn_fill(struct conn *conn, struct error *err) __attribute__((warn_unused_r
 int conn_next_line(struct conn *conn, struct conn_line *line, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* Flush and wait, at most the account's timeout since the last received octet, for a line. */
+/*
+ * Flush and wait for a line, until nothing has moved in either direction (conn_last_progress())
+ * for the account's timeout. Where sending fails, what the server said last is the result, if
+ * that is a whole line.
+ */
 int conn_read_line(struct conn *conn, struct conn_line *line, struct error *err)
 	__attribute__((warn_unused_result));
 
@@ -128,6 +140,6 @@ int conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
  * When the connection last got on (monotonic ms): an octet came from the server, or the kernel took
  * one of ours. The base of idle deadlines.
  */
-int64_t conn_last_input(const struct conn *conn);
+int64_t conn_last_progress(const struct conn *conn);
 
 #endif

@@ -195,7 +195,7 @@ begin_transfer(struct fetcher *fetcher)
 	};
 
 	/* From now on the transfer itself listens to the deliverer. */
-	conn_watch(session->conn, -1);
+	conn_unwatch(session->conn);
 	fetcher->transfer = transfer_new(&settings);
 }
 
@@ -219,7 +219,7 @@ restart_transfer(struct fetcher *fetcher, struct error *err)
 		result = -1;
 	}
 	if (result == 0) {
-		conn_watch(fetcher->session.conn, -1);
+		conn_unwatch(fetcher->session.conn);
 		transfer_restart(fetcher->transfer, fetcher->session.conn);
 	}
 	listing_release(&now);
@@ -285,11 +285,29 @@ say_quit(struct fetcher *fetcher)
 		log_verbose("at QUIT: %s", err.text);
 }
 
+/* The deliverer first records that the deleted messages may be gone: their ids may then be used again. */
+static int
+await_agreement(struct fetcher *fetcher, struct error *err)
+{
+	struct link_frame frame;
+	int found;
+
+	link_put(fetcher->link, LINK_QUITTING);
+	if (link_flush_all(fetcher->link, CLOCK_NEVER, err) != 0)
+		return -1;
+	do {
+		found = link_wait(fetcher->link, &frame, CLOCK_NEVER, NULL, err);
+	} while (found > 0 && frame.type != LINK_AGREED);
+	return found > 0 ? 0 : -1;
+}
+
 static int
 confirm_deletions(struct fetcher *fetcher, struct error *err)
 {
 	struct pop3_reply reply;
 
+	if (await_agreement(fetcher, err) != 0)
+		return -1;
 	if (pop3_quit(fetcher->session.conn, &reply, err) != 0)
 		return error_prefix(err, "deletions are not confirmed");
 	if (!reply.ok)

@@ -14,6 +14,9 @@
 /* Lines of a CAPA list: real ones have a dozen. */
 #define CAPA_LINES_MAX 1000
 
+/* Room for "reply to" and a command's name. */
+#define WANTED_SIZE 32
+
 /* Challenges of one exchange: no mechanism has more than a handful. */
 #define CHALLENGES_MAX 16
 
@@ -26,18 +29,33 @@ unexpected(const char *command, const struct conn_line *line, struct error *err)
 		quote_bytes(quoted, line->data, line->len));
 }
 
-int
-pop3_read_reply(struct conn *conn, const char *command, struct pop3_reply *reply, struct error *err)
+/* A status line; `wanted` is what is waited for, `command` what an odd line is no reply to. */
+static int
+read_status(struct conn *conn, const char *wanted, const char *command, struct pop3_reply *reply,
+	struct error *err)
 {
 	struct conn_line line;
 
-	if (conn_read_line(conn, &line, err) != 0) {
-		error_prefix(err, "waiting for the reply to %s", command);
-		return -1;
-	}
+	if (conn_read_line(conn, &line, err) != 0)
+		return error_prefix(err, "waiting for the %s", wanted);
 	if (!pop3_parse_reply(line.data, line.len, reply))
 		return unexpected(command, &line, err);
 	return 0;
+}
+
+int
+pop3_read_reply(struct conn *conn, const char *command, struct pop3_reply *reply, struct error *err)
+{
+	char wanted[WANTED_SIZE];
+
+	snprintf(wanted, sizeof wanted, "reply to %s", command);
+	return read_status(conn, wanted, command, reply, err);
+}
+
+int
+pop3_read_greeting(struct conn *conn, struct pop3_reply *reply, struct error *err)
+{
+	return read_status(conn, "greeting", "the connection", reply, err);
 }
 
 int
@@ -48,18 +66,6 @@ pop3_refused(
 
 	return error_set(err, class, "the server refused %s: \"%s\"", what,
 		quote_bytes(quoted, reply->text, reply->text_len));
-}
-
-int
-pop3_read_greeting(struct conn *conn, struct pop3_reply *reply, struct error *err)
-{
-	struct conn_line line;
-
-	if (conn_read_line(conn, &line, err) != 0)
-		return error_prefix(err, "waiting for the greeting");
-	if (!pop3_parse_reply(line.data, line.len, reply))
-		return unexpected("the connection", &line, err);
-	return 0;
 }
 
 /*
@@ -245,10 +251,11 @@ cancel(struct exchange *exchange)
 {
 	struct conn_line line;
 	struct error ignored;
+	int ended;
 
 	conn_queue(exchange->conn, "*", 1);
-	if (conn_read_line(exchange->conn, &line, &ignored) != 0)
-		return -1;
+	ended = conn_read_line(exchange->conn, &line, &ignored);
+	(void)ended;
 	return -1;
 }
 

@@ -317,7 +317,6 @@ pop3_capabilities_add(struct pop3_capabilities *caps, const char *line, size_t l
 		{"USER",           &caps->user          },
 		{"STLS",           &caps->stls          },
 		{"PIPELINING",     &caps->pipelining    },
-		{"RESP-CODES",     &caps->resp_codes    },
 		{"AUTH-RESP-CODE", &caps->auth_resp_code},
 	};
 	const char *tag;

@@ -95,7 +95,6 @@ struct pop3_capabilities {
 	bool user;
 	bool stls;
 	bool pipelining;
-	bool resp_codes;
 	bool auth_resp_code;
 	bool utf8;
 	bool utf8_user; /* UTF-8 in user name and password too */

@@ -49,6 +49,7 @@ connect_to_server(struct session *session, struct error *err)
 	session->conn = conn_open(session->account, watch_fd, err);
 	if (session->conn == NULL)
 		return -1;
+	conn_set_link(session->conn, session->link);
 	if (tell_phase(session, LINK_PHASE_CONNECTED, err) != 0)
 		return -1;
 	if (conn_is_secure(session->conn))
@@ -138,16 +139,33 @@ choose_utf8(struct session *session, struct error *err)
 	return 0;
 }
 
+/* Before the login nothing else says which server it is that cannot be reached or trusted. */
+static int
+name_host(const struct session *session, struct error *err)
+{
+	switch (err->class) {
+	case ERROR_NET:
+	case ERROR_TIMEOUT:
+	case ERROR_TLS:
+	case ERROR_PROTOCOL:
+	case ERROR_SERVER_TEMP:
+	case ERROR_SERVER_PERM:
+		return error_prefix(err, "'%s'", session->account->host);
+	default:
+		return -1;
+	}
+}
+
 static int
 reach_login(struct session *session, bool *capa_broke, struct error *err)
 {
 	if (connect_to_server(session, err) != 0 || greet(session, err) != 0)
-		return -1;
+		return name_host(session, err);
 	if (ask_capabilities(session, capa_broke, err) != 0)
 		return -1;
 	if (session->account->tls == ACCOUNT_TLS_STARTTLS) {
 		if (start_tls(session, err) != 0)
-			return -1;
+			return name_host(session, err);
 		if (ask_capabilities(session, capa_broke, err) != 0)
 			return -1;
 	}

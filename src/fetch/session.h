@@ -50,6 +50,7 @@ void session_init(struct session *session, const struct account *account,
 
 /*
  * Connect and log in. A server that closes or hangs on CAPA is asked once more without it.
+ * Texts of what fails before the login name the host.
  * Errors: conn_open()'s, login_run()'s; ERROR_TLS when STLS is refused; ERROR_SERVER_TEMP
  * and ERROR_SERVER_PERM for a greeting that refuses us.
  */

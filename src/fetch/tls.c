@@ -40,6 +40,7 @@ struct tls {
 	gnutls_typed_vdata_st verify[VERIFY_COUNT];       /* GnuTLS keeps a pointer to it */
 
 	int socket_errno;          /* of the last failed send or recv */
+	bool is_broken;            /* a send or recv has failed for good */
 	size_t unsent;             /* octets of a send that GnuTLS has encrypted and not sent */
 	uint64_t received;         /* octets from the socket */
 	char first_octets[4];      /* the very first of them: tells POP3 in clear from TLS */
@@ -379,6 +380,7 @@ tls_recv(struct tls *tls, char *data, size_t room, size_t *len_out, struct error
 	/* Also tickets, and offers to renegotiate, which are passed over. */
 	if (!gnutls_error_is_fatal((int)got))
 		return 0;
+	tls->is_broken = true;
 	return session_error(tls, "TLS", (int)got, err);
 }
 
@@ -399,8 +401,10 @@ tls_send(struct tls *tls, const char *data, size_t len, size_t *len_out, struct 
 		*len_out = (size_t)sent;
 		return 1;
 	}
-	if (gnutls_error_is_fatal((int)sent))
+	if (gnutls_error_is_fatal((int)sent)) {
+		tls->is_broken = true;
 		return session_error(tls, "TLS", (int)sent, err);
+	}
 	tls->unsent = len;
 	return 0;
 }
@@ -420,8 +424,8 @@ tls_octets_received(const struct tls *tls)
 void
 tls_say_goodbye(struct tls *tls)
 {
-	if (tls->description[0] == '\0')
-		return; /* there was no handshake to end */
+	if (tls->description[0] == '\0' || tls->is_broken)
+		return; /* there is no session to end */
 	/* Whether it arrives changes nothing for us: all that matters was answered before. */
 	(void)gnutls_bye(tls->session, GNUTLS_SHUT_WR);
 }

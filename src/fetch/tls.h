@@ -8,8 +8,10 @@
  *	tls_recv(), tls_send(), tls_has_buffered()
  *	tls_say_goodbye(), tls_free()
  *
- * The socket stays the caller's. After an error nothing but tls_free() makes
- * sense. Texts do not name the host: the caller puts that in front.
+ * The socket stays the caller's. After an error nothing but tls_say_goodbye(), which
+ * then says nothing, and tls_free() makes sense; but after a failed tls_send() tls_recv()
+ * may still get what the server sent before. Texts do not name the host: the caller puts
+ * that in front.
  */
 #ifndef POPHAUL_FETCH_TLS_H
 #define POPHAUL_FETCH_TLS_H
@@ -78,7 +80,7 @@ bool tls_has_buffered(const struct tls *tls);
 /* Octets that came from the socket since tls_new(): tells a slow record from silence. */
 uint64_t tls_octets_received(const struct tls *tls);
 
-/* Send close_notify as far as that goes without waiting. */
+/* Send close_notify as far as that goes without waiting; not after an error. */
 void tls_say_goodbye(struct tls *tls);
 
 /* The cipher's key in bits. */

@@ -380,7 +380,7 @@ is_owed(const struct transfer *transfer)
 static int64_t
 next_deadline(const struct transfer *transfer)
 {
-	int64_t since = conn_last_input(transfer->settings.conn), deadline;
+	int64_t since = conn_last_progress(transfer->settings.conn), deadline;
 
 	if (since < transfer->owed_since)
 		since = transfer->owed_since;
@@ -403,8 +403,9 @@ on_deadline(struct transfer *transfer, struct error *err)
 		return error_set(err, ERROR_INTERRUPTED,
 			"asked to stop, and what was under way did not end in time");
 	if (is_owed(transfer))
-		return error_set(err, ERROR_TIMEOUT, "the server has been silent for %lld seconds",
-			(long long)(transfer->settings.timeout_ms / 1000));
+		return error_set(err, ERROR_TIMEOUT, "the server has been silent for %lld second%s",
+			(long long)(transfer->settings.timeout_ms / 1000),
+			plural((uint64_t)transfer->settings.timeout_ms / 1000));
 	send_command(transfer, FLIGHT_NOOP, 0);
 	return 0;
 }
@@ -453,6 +454,9 @@ wait_for_either(struct transfer *transfer, struct error *err)
 		return on_deadline(transfer, err);
 	if (wait.has_input && conn_fill(conn, &failure) < 0)
 		lose(transfer, &failure);
+	/* A header that comes slowly is told of only when it is complete. */
+	if (wait.has_input)
+		link_put_alive(transfer->settings.link);
 	if ((wait.other_revents & (POLLIN | POLLHUP | POLLERR)) != 0)
 		return take_frames(transfer, err);
 	return 0;
@@ -534,7 +538,8 @@ transfer_abandon(struct transfer *transfer)
 		link_put_number(link, LINK_CUT, number_of(transfer, sent->row));
 		transfer->cut++;
 	}
-	link_put(link, LINK_DRAINED);
+	if (transfer->agenda.unsettled != 0)
+		link_put(link, LINK_DRAINED);
 }
 
 bool

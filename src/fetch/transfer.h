@@ -63,7 +63,7 @@ int transfer_step(struct transfer *transfer, enum transfer_phase phase, struct e
 
 /*
  * After a failed step: tell the deliverer that the message on its way is cut, and to
- * commit what it has.
+ * commit what it has, if there is any.
  */
 void transfer_abandon(struct transfer *transfer);
 

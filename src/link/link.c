@@ -40,6 +40,8 @@ enum payload {
 };
 
 static const unsigned char payload_of[256] = {
+	[LINK_QUITTING] = PAYLOAD_NONE,
+	[LINK_AGREED] = PAYLOAD_NONE,
 	[LINK_PHASE] = PAYLOAD_VALUE,
 	[LINK_SERVER] = PAYLOAD_SERVER,
 	[LINK_ROW] = PAYLOAD_ROW,
@@ -55,6 +57,7 @@ static const unsigned char payload_of[256] = {
 	[LINK_UNDELETED] = PAYLOAD_TEXT,
 	[LINK_GONE] = PAYLOAD_NONE,
 	[LINK_RESULT] = PAYLOAD_RESULT,
+	[LINK_ALIVE] = PAYLOAD_NONE,
 	[LINK_ACTION] = PAYLOAD_ACTION,
 	[LINK_PLANNED] = PAYLOAD_VALUE,
 	[LINK_CREDIT] = PAYLOAD_CREDIT,
@@ -70,6 +73,7 @@ struct link {
 	struct buf out;
 	struct buf in;
 	size_t handed_out; /* octets of `in` that the last frame occupies */
+	int64_t sent_at;   /* when octets last went to the other side, monotonic ms */
 };
 
 struct link *
@@ -81,6 +85,7 @@ link_new(int fd)
 	assert(flags >= 0);
 	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	link->fd = fd;
+	link->sent_at = clock_monotonic_ms();
 	return link;
 }
 
@@ -283,6 +288,13 @@ link_put_report(struct link *link, const struct link_report *report, const char 
 	buf_append(&link->out, text, len);
 }
 
+void
+link_put_alive(struct link *link)
+{
+	if (link->out.len == 0 && clock_monotonic_ms() - link->sent_at >= LINK_ALIVE_MS)
+		link_put(link, LINK_ALIVE);
+}
+
 size_t
 link_pending(const struct link *link)
 {
@@ -302,6 +314,7 @@ link_flush(struct link *link, struct error *err)
 		if (n < 0)
 			return error_set_errno(err, ERROR_SYSTEM, "the other process is gone");
 		buf_consume(&link->out, (size_t)n);
+		link->sent_at = clock_monotonic_ms();
 	}
 	return 0;
 }

@@ -33,7 +33,7 @@
 
 enum link_type {
 	/* fetcher → deliverer, in this order */
-	LINK_PHASE = 1, /* value: enum link_phase; a sign of life before the listing */
+	LINK_PHASE = 1, /* value: enum link_phase; before the listing */
 	LINK_SERVER,    /* server: facts that decide policy */
 	LINK_ROW,       /* row: one line of the listing */
 	LINK_LISTED,    /* value: how many rows; the listing is complete */
@@ -46,8 +46,10 @@ enum link_type {
 	LINK_DRAINED,   /* nothing is in flight: commit what you hold */
 	LINK_DELETED,   /* number: +OK to DELE */
 	LINK_UNDELETED, /* number, data: -ERR to DELE, the server's text */
+	LINK_QUITTING,  /* all DELEs are answered, QUIT waits for LINK_AGREED */
 	LINK_GONE,      /* +OK to QUIT: what was DELETED is gone for good */
 	LINK_RESULT,    /* result: the last frame */
+	LINK_ALIVE,     /* at any time before that: the server is at work, nothing to tell yet */
 
 	/* deliverer → fetcher */
 	LINK_ACTION = 64, /* number, verb: what to do with a message, in the order of doing */
@@ -55,6 +57,7 @@ enum link_type {
 	LINK_CREDIT,      /* credit: more may be in flight */
 	LINK_SETTLED,     /* number, outcome: a fetched message's fate */
 	LINK_STOP,        /* ask for nothing more, finish what is in flight, leave */
+	LINK_AGREED,      /* QUIT may be sent */
 
 	/* worker → poller */
 	LINK_PROGRESS = 128, /* progress */
@@ -62,12 +65,7 @@ enum link_type {
 	LINK_REPORT          /* report: the last frame */
 };
 
-enum link_phase {
-	LINK_PHASE_RESOLVED,
-	LINK_PHASE_CONNECTED,
-	LINK_PHASE_SECURED,
-	LINK_PHASE_LOGGED_IN
-};
+enum link_phase { LINK_PHASE_CONNECTED, LINK_PHASE_SECURED, LINK_PHASE_LOGGED_IN };
 
 enum link_verb { LINK_VERB_FETCH, LINK_VERB_DELETE, LINK_VERB_HEAD };
 
@@ -176,6 +174,15 @@ void link_put_result(struct link *link, const struct link_result *result, const 
 void link_put_progress(struct link *link, const struct link_progress *progress);
 void link_put_report(struct link *link, const struct link_report *report, const char *text);
 
+/* The time between two signs of life; the other side's patience is a multiple of it. */
+#define LINK_ALIVE_MS 1000
+
+/*
+ * Queue LINK_ALIVE, when nothing else was sent for LINK_ALIVE_MS: for a side that
+ * works on what takes long. To be called as often as one likes.
+ */
+void link_put_alive(struct link *link);
+
 /* Octets queued and not yet written. */
 size_t link_pending(const struct link *link);
 
@@ -186,7 +193,10 @@ int link_flush(struct link *link, struct error *err) __attribute__((warn_unused_
 int link_flush_all(struct link *link, int64_t deadline, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* Read what is there, up to a few hundred KiB. 1: something came, 0: nothing now, -1: ERROR_SYSTEM, the other side is gone. */
+/*
+ * Read what is there, up to a few hundred KiB. 1: something came, 0: nothing now, -1:
+ * ERROR_SYSTEM, the other side is gone.
+ */
 int link_fill(struct link *link, struct error *err) __attribute__((warn_unused_result));
 
 /* Octets received and not yet handed out: bounds what is read ahead. */

@@ -333,8 +333,14 @@ test_last_words_are_read(void)
 	peer_sends(&pair, "-ERR too many connections\r\n", 27);
 	peer_closes(&pair);
 	conn_queue_secret(pair.conn, "PASS s3cret", 11, "PASS ****");
+	error_set(&err, ERROR_BUG, "left alone");
 	CHECK(conn_read_line(pair.conn, &line, &err) == 0);
 	CHECK_BYTES(line.data, line.len, "-ERR too many connections", 25);
+	CHECK_STR(err.text, "left alone");
+	/* From now on nothing can be sent, nor does it seem so when there is nothing to send. */
+	CHECK(conn_pending(pair.conn) == 0);
+	CHECK(conn_flush(pair.conn, &err) == -1);
+	CHECK(err.class == ERROR_NET);
 	conn_queue(pair.conn, "QUIT", 4);
 	CHECK(conn_read_line(pair.conn, &line, &err) == -1);
 	CHECK(err.class == ERROR_NET);
@@ -379,7 +385,7 @@ test_watched_descriptor_ends_waits(void)
 	CHECK(err.class == ERROR_INTERRUPTED);
 	CHECK(conn_open(&account, watched[0], &err) == NULL);
 
-	conn_watch(pair.conn, -1);
+	conn_unwatch(pair.conn);
 	peer_sends(&pair, "+OK 2\r\n", 7);
 	CHECK(conn_read_line(pair.conn, &line, &err) == 0);
 	CHECK_BYTES(line.data, line.len, "+OK 2", 5);

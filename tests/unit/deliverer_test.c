@@ -131,6 +131,16 @@ fake_body(struct link *link, uint32_t number, enum trick trick)
 	link_put_number(link, LINK_END, trick == TRICK_END_OTHER ? number + 1 : number);
 }
 
+/* QUIT is only sent once the deliverer has agreed. */
+static void
+fake_quit(struct link *link)
+{
+	link_put(link, LINK_QUITTING);
+	while (fake_wait(link).type != LINK_AGREED)
+		continue;
+	link_put(link, LINK_GONE);
+}
+
 static void
 fake_abuse(struct link *link, enum trick trick)
 {
@@ -228,7 +238,7 @@ be_fetcher(int fd, enum trick trick)
 	if (trick == TRICK_NO_QUIT || trick == TRICK_UNDELETED)
 		gone = 0;
 	if (gone != 0)
-		link_put(link, LINK_GONE);
+		fake_quit(link);
 	link_put_result(link, &result, result.ok ? "" : "connection lost");
 	fake_send(link);
 	_exit(100 + (int)gone);
