@@ -156,8 +156,11 @@ static char *
 write_file(const char *name, const char *text, mode_t mode)
 {
 	char *path = xasprintf("%s/%s", folder, name);
-	FILE *file = fopen(path, "w");
+	FILE *file;
 
+	/* One that the last case left read-only is made anew. */
+	unlink(path);
+	file = fopen(path, "w");
 	if (file == NULL || fputs(text, file) < 0 || fclose(file) != 0 || chmod(path, mode) != 0) {
 		perror(path);
 		exit(1);
