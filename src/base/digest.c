@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sysexits.h>
 
+#include "base/hex.h"
 #include "base/xalloc.h"
 
 #define SHA256_SIZE 32
@@ -55,22 +56,10 @@ digest_finish(struct digest_state *state, struct digest *out)
 	memcpy(out->bytes, full, sizeof out->bytes);
 }
 
-static void
-write_hex(const uint8_t *bytes, size_t len, char *out)
-{
-	static const char digits[] = "0123456789abcdef";
-
-	for (size_t i = 0; i < len; i++) {
-		out[2 * i] = digits[bytes[i] >> 4];
-		out[2 * i + 1] = digits[bytes[i] & 0xf];
-	}
-	out[2 * len] = '\0';
-}
-
 void
 digest_to_hex(const struct digest *digest, char out[static DIGEST_HEX_SIZE])
 {
-	write_hex(digest->bytes, DIGEST_SIZE, out);
+	hex_write(digest->bytes, DIGEST_SIZE, out);
 }
 
 int
@@ -80,20 +69,8 @@ digest_md5_hex(const void *data, size_t len, char out[static DIGEST_MD5_HEX_SIZE
 
 	if (gnutls_hash_fast(GNUTLS_DIG_MD5, data, len, md5) != 0)
 		return -1;
-	write_hex(md5, sizeof md5, out);
+	hex_write(md5, sizeof md5, out);
 	return 0;
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'a' && c <= 'f')
-		return c - 'a' + 10;
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 int

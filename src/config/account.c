@@ -1,6 +1,7 @@
 #include "config/account.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 static void
 free_words(char **words)
@@ -10,11 +11,29 @@ free_words(char **words)
 	free(words);
 }
 
+bool
+account_name_allows(char c, bool is_first)
+{
+	static const char letters[] =
+		"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@+.-";
+
+	return c != '\0' && strchr(letters, c) != NULL && !(is_first && (c == '.' || c == '-'));
+}
+
+bool
+account_is_name(const char *name)
+{
+	size_t len = 0;
+
+	while (account_name_allows(name[len], len == 0))
+		len++;
+	return len != 0 && len <= ACCOUNT_NAME_MAX && name[len] == '\0';
+}
+
 void
 account_release(struct account *account)
 {
 	free(account->name);
-	free(account->origin);
 	free(account->host);
 	free(account->tls_trust_file);
 	free(account->user);

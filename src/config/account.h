@@ -31,7 +31,7 @@ struct account_keep {
 };
 
 enum account_dest_kind {
-	ACCOUNT_DEST_NONE, /* nothing configured: only --list and --server-info work */
+	ACCOUNT_DEST_NONE, /* nothing configured: enough for --list */
 	ACCOUNT_DEST_MAILDIR,
 	ACCOUNT_DEST_MBOX,
 	ACCOUNT_DEST_PIPE
@@ -48,8 +48,7 @@ struct account_dest {
 #define ACCOUNT_NO_LIMIT 0
 
 struct account {
-	char *name;   /* letters, digits, . _ @ + -; the key of its state */
-	char *origin; /* FILE:LINE, or the URL, for messages */
+	char *name; /* see account_is_name(); the key of its state */
 
 	char *host; /* DNS name or address, without brackets and final dot */
 	uint16_t port;
@@ -77,6 +76,15 @@ struct account {
 	int64_t pipe_timeout_ms;    /* a pipe command's life */
 	int64_t lock_timeout_ms;    /* waiting for an mbox's locks */
 };
+
+/* Leaves room for ".uidl.damaged-TIME" behind it in a file's name. */
+#define ACCOUNT_NAME_MAX 200
+
+/* Whether an account's name may have `c` in it: letters, digits and . _ @ + -, but no . or - at first. */
+bool account_name_allows(char c, bool is_first);
+
+/* Whether it is a name that an account may have. */
+bool account_is_name(const char *name);
 
 void account_release(struct account *account);
 

@@ -15,11 +15,6 @@
 #define SYSTEM_PATH      "/etc/pophaul/pophaul.conf"
 #define SYSTEM_STATE_DIR "/var/lib/pophaul"
 
-/* Leaves room for ".uidl.damaged-TIME" in a file's name. */
-#define NAME_LENGTH_MAX 200
-
-#define NAME_LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@+-"
-
 /* The folder `variable` names, else `below` the home, and `name` in it. */
 static char *
 user_path(const char *variable, const char *below, const char *name)
@@ -96,23 +91,15 @@ apply(const struct confparse_section *section, void *base, struct conf_problems 
 	return good;
 }
 
-static bool
-is_name(const char *name)
-{
-	size_t len = strlen(name);
-
-	return len >= 1 && len <= NAME_LENGTH_MAX && strspn(name, NAME_LETTERS) == len &&
-		name[0] != '.' && name[0] != '-';
-}
-
-static bool
-says_password(const struct confparse_section *section)
+/* How many sources of its password an account names. */
+static int
+count_passwords(const struct confparse_section *section)
 {
 	const struct confparse_setting *password = confparse_find(section, "password");
 
-	return (password != NULL && secret_is_set(&password->secret)) ||
-		confparse_find(section, "password-file") != NULL ||
-		confparse_find(section, "password-command") != NULL;
+	return (password != NULL && secret_is_set(&password->secret)) +
+		(confparse_find(section, "password-file") != NULL) +
+		(confparse_find(section, "password-command") != NULL);
 }
 
 /* An account's own source of its password takes the place of that in `defaults`. */
@@ -141,19 +128,15 @@ static void
 check_account(const struct confparse *parse, const struct confparse_section *section,
 	unsigned flags, struct conf_problems *problems)
 {
-	const struct confparse_setting *password = confparse_find(section, "password");
-	int sources = (password != NULL && secret_is_set(&password->secret)) +
-		(confparse_find(section, "password-file") != NULL) +
-		(confparse_find(section, "password-command") != NULL);
 	char name[QUOTE_SIZE];
 
 	quote_bytes(name, section->title, strlen(section->title));
-	if (!is_name(section->title))
+	if (!account_is_name(section->title))
 		conf_problems_add(problems, section->file, section->line,
 			"'%s' is no account name: it has 1 to %d letters, digits and . _ @ + -, "
 			"and does not begin with . or -",
-			name, NAME_LENGTH_MAX);
-	if (sources > 1)
+			name, ACCOUNT_NAME_MAX);
+	if (count_passwords(section) > 1)
 		conf_problems_add(problems, section->file, section->line,
 			"account '%s' has more than one of 'password', 'password-file' and "
 			"'password-command'",
@@ -172,13 +155,12 @@ fill_account(struct account *account, const struct confparse *parse,
 {
 	struct conf_problems known = {0};
 
-	*account = (struct account){.name = xstrdup(section->title),
-		.origin = xasprintf("%s:%u", section->file, section->line)};
+	*account = (struct account){.name = xstrdup(section->title)};
 	option_set_presets(account, OPTION_ACCOUNT);
 	/* Their errors have been noted, once for all accounts. */
 	(void)apply(&parse->defaults, account, &known);
 	conf_problems_release(&known);
-	if (says_password(section))
+	if (count_passwords(section) != 0)
 		drop_default_password(account);
 	(void)apply(section, account, problems);
 	if (account->port == 0)

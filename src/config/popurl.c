@@ -1,35 +1,22 @@
 #include "config/popurl.h"
 
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
 #include "base/buf.h"
+#include "base/hex.h"
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "config/option.h"
 
 #define SCHEME "pop://"
 
-/* As an account's name in the configuration, which it stands for in the state's file names. */
-#define NAME_LETTERS    "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._@+-"
-#define NAME_LENGTH_MAX 200
-
 bool
 popurl_is_url(const char *text)
 {
 	return strstr(text, "://") != NULL;
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)tolower((unsigned char)c);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 /* A part of the URL without its %XX; NULL for a wrong escape or an octet that no line may have. */
@@ -182,7 +169,7 @@ make_name(const struct account *account)
 	else
 		name = xasprintf("%s@%s", account->user, account->host);
 	for (char *p = name; *p != '\0'; p++) {
-		if (strchr(NAME_LETTERS, *p) == NULL || (p == name && (*p == '.' || *p == '-')))
+		if (!account_name_allows(*p, p == name))
 			*p = '_';
 	}
 	return name;
@@ -197,8 +184,7 @@ popurl_parse(const char *url, const char *tls, struct account *out, struct error
 	if (parse(url, tls, out, err) != 0)
 		goto fail;
 	out->name = make_name(out);
-	out->origin = xstrdup(url);
-	if (strlen(out->name) <= NAME_LENGTH_MAX)
+	if (account_is_name(out->name))
 		return 0;
 	error_set(err, ERROR_USAGE, "its user and host are too long");
 fail:

@@ -7,6 +7,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/hex.h"
+
 /* The longest encoded word; RFC 2047 section 2 says 75, mailers send more. */
 #define WORD_MAX 1024
 
@@ -221,15 +223,6 @@ parse_word(const char *text, size_t len, struct word *word)
 	word->text_len = (size_t)(close - word->text);
 	word->len = (size_t)(close + 2 - text);
 	return true;
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c = (char)(c | 0x20);
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 static void

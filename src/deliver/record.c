@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <string.h>
 
+#include "base/hex.h"
 #include "link/link.h"
 
 /* The first line without its last field, the version of the grammar. */
@@ -93,16 +94,6 @@ parse_digest(struct cursor *line, struct digest *digest_out)
 	if (next_field(line, &field) != 0)
 		return -1;
 	return digest_from_hex(field.at, (size_t)(field.end - field.at), digest_out);
-}
-
-static int
-hex_value(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return -1;
 }
 
 /* Undo %XX in place. */

@@ -14,6 +14,7 @@
 #include "base/digest.h"
 #include "base/error.h"
 #include "base/file.h"
+#include "base/hex.h"
 #include "base/json.h"
 #include "base/secret.h"
 #include "base/xalloc.h"
@@ -134,6 +135,26 @@ json_strings_are_escaped(void)
 		CHECK_BYTES(buf_data(&out), out.len, cases[i].json, strlen(cases[i].json));
 		buf_release(&out);
 	}
+}
+
+static void
+hex_digits_have_values(void)
+{
+	static const char lower[] = "0123456789abcdef", upper[] = "0123456789ABCDEF";
+	char out[7];
+
+	for (int c = -128; c < 256; c++) {
+		const char *at = c > 0 && c < 128 ? strchr(lower, c) : NULL;
+
+		if (at == NULL && c > 0 && c < 128 && strchr(upper, c) != NULL)
+			CHECK(hex_value((char)c) == strchr(upper, c) - upper);
+		else
+			CHECK(hex_value((char)c) == (at != NULL ? at - lower : -1));
+	}
+	hex_write("\x00\x1f\xfa", 3, out);
+	CHECK_STR(out, "001ffa");
+	hex_write("", 0, out);
+	CHECK_STR(out, "");
 }
 
 static void
@@ -393,6 +414,7 @@ main(void)
 	buffers_grow_slide_and_hand_over();
 	strangers_text_is_quoted();
 	json_strings_are_escaped();
+	hex_digits_have_values();
 	files_are_read_whole_or_refused();
 	a_replaced_file_is_whole_or_old();
 	folders_are_made_with_their_parents();
