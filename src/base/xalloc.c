@@ -12,8 +12,8 @@ out_of_memory(void)
 {
 	static const char text[] = "pophaul: out of memory\n";
 
-	if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
-		_exit(EX_OSERR);
+	/* Whether it can be told or not, this is the end. */
+	(void)!write(STDERR_FILENO, text, sizeof text - 1);
 	_exit(EX_OSERR);
 }
 

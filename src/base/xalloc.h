@@ -1,8 +1,8 @@
 /*
  * Allocation that does not fail: when memory is out, one line goes to standard
  * error and the process ends with EX_OSERR. A worker that ends so takes its own
- * account down and nobody else's, and loses no mail (DESIGN: durable, recorded,
- * deleted). Every size that a server chose is bounded before it comes here.
+ * account down and nobody else's, and loses no mail, which is deleted only after it is
+ * durable and recorded. Every size that a server chose is bounded before it comes here.
  */
 #ifndef POPHAUL_BASE_XALLOC_H
 #define POPHAUL_BASE_XALLOC_H
