@@ -7,7 +7,7 @@ bats_require_minimum_version 1.5.0
 setup() {
 	TOP=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
 	BUILD=${BUILD:-$TOP/build}
-	unset MAKELEVEL
+	unset MAKELEVEL MAKEFLAGS MFLAGS PREFIX DESTDIR CFLAGS SANITIZE WERROR
 }
 
 # A machine of its own: PATH leads to $BIN alone, absolute paths to $ROOT. Whatever
