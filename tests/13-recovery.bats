@@ -106,7 +106,8 @@ kill_group() {
 	assert_status 69
 	poll
 	assert_status 69
-	assert_stderr_has 'the server has been silent for 1 seconds'
+	assert_stderr_has 'the server has been silent for 1 second'
+	refute_stderr_has '1 seconds'
 	poll
 	assert_status 0
 	session_is 3 '3 4' ''

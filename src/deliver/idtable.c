@@ -40,7 +40,6 @@ struct id_table {
 	uint32_t count; /* entries, dead ones too */
 	char **arena;
 	size_t arena_count, arena_used; /* blocks; octets of the last one */
-	size_t got;
 	struct index indexes[INDEX_COUNT];
 	uint64_t key[2];
 };
@@ -314,10 +313,8 @@ id_table_add(struct id_table *table, const struct uidl_id *id, const struct uidl
 		.none = id->none,
 		.mark = from->mark,
 	};
-	if (entry->status == UIDL_GOT) {
+	if (entry->status == UIDL_GOT)
 		enter(table, INDEX_ID, entry);
-		table->got++;
-	}
 	enter(table, digest_index_of(entry), entry);
 	return entry;
 }
@@ -327,10 +324,8 @@ id_table_set_status(struct id_table *table, struct uidl_entry *entry, enum uidl_
 {
 	assert(entry->status < status);
 	unlink_entry(table, digest_index_of(entry), entry);
-	if (entry->status == UIDL_GOT) {
+	if (entry->status == UIDL_GOT)
 		unlink_entry(table, INDEX_ID, entry);
-		table->got--;
-	}
 	entry->status = (uint8_t)status;
 	if (status == UIDL_OFF)
 		enter(table, INDEX_DIGEST, entry);

@@ -251,11 +251,9 @@ cancel(struct exchange *exchange)
 {
 	struct conn_line line;
 	struct error ignored;
-	int ended;
 
 	conn_queue(exchange->conn, "*", 1);
-	ended = conn_read_line(exchange->conn, &line, &ignored);
-	(void)ended;
+	(void)!conn_read_line(exchange->conn, &line, &ignored);
 	return -1;
 }
 

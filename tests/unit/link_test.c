@@ -203,6 +203,23 @@ refuses_an_id_that_is_too_long(void)
 	free(payload);
 }
 
+/* Often asked, seldom said: a slow server's every octet must not become a frame. */
+static void
+shows_life_only_after_a_silence(void)
+{
+	struct pair pair = make_pair();
+	int64_t started = clock_monotonic_ms();
+	struct link_frame frame;
+
+	while (link_pending(pair.a) == 0 && clock_monotonic_ms() < started + 10 * LINK_ALIVE_MS)
+		link_put_alive(pair.a);
+	CHECK(clock_monotonic_ms() - started >= LINK_ALIVE_MS);
+	CHECK(receive(&pair, &frame) == 1 && frame.type == LINK_ALIVE);
+	link_put_alive(pair.a);
+	CHECK(link_pending(pair.a) == 0);
+	free_pair(&pair);
+}
+
 int
 main(void)
 {
@@ -211,5 +228,6 @@ main(void)
 	waits_no_longer_than_it_is_told();
 	refuses_frames_that_no_honest_process_sends();
 	refuses_an_id_that_is_too_long();
+	shows_life_only_after_a_silence();
 	return check_done();
 }

@@ -1,0 +1,81 @@
+#!/usr/bin/env bats
+# What the two processes of a session tell each other when a server is slow, breaks off or
+# fails in an odd moment, and what of it reaches a person.
+
+load helper
+
+# poll LINE… [-- OPTION…]: the account "box" with these lines, polled.
+poll() {
+	local lines=()
+
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		lines+=("$1")
+		shift
+	done
+	account box "${lines[@]}" | write_config
+	run --separate-stderr pophaul "${@:2}"
+}
+
+@test "a listing and a header that drip in are waited for, however long they take" {
+	# The deliverer's patience here is four seconds, each of these takes about five.
+	start_fakepop -e 'messages 100' -e 'capa -TOP' -e 'on UIDL drip 40 100; normal'
+	account listing 'timeout = "1s"' 'connect-timeout = "1s"' >accounts
+	start_fakepop -e "message \"Subject: slow\nX-Long: $(printf '%0500d')\n\nbody\n\"" \
+		-e 'on TOP drip 11 100; normal'
+	account header 'timeout = "1s"' 'connect-timeout = "1s"' >>accounts
+	write_config <accounts
+	run --separate-stderr pophaul --list -v
+	assert_status 0
+	assert_output_has 'listing: 100 messages'
+	assert_output_has 'Subject: slow'
+}
+
+@test "a listing that stops in its middle is given up after timeout" {
+	start_fakepop -e 'messages 3' -e 'on UIDL raw "+OK\r\n1 a\r\n"; stall'
+	poll 'timeout = "1s"' -- -l
+	assert_status 69
+	assert_stderr_has 'in the middle of the reply to UIDL: no answer for 1 second'
+	refute_stderr_has 'seconds'
+}
+
+@test "a connection that is cut within a header of --list is an error of the network" {
+	start_fakepop -e 'messages 3' -e 'on TOP 2 raw "+OK\r\nSubject: x"; drop'
+	poll -- --list -v
+	assert_status 69
+	assert_stderr_has 'in the middle of message 2: the server closed the connection'
+	refute_stderr_has 'out of turn'
+}
+
+@test "a server that takes its leave before the plan is an error of the network in --dry-run" {
+	start_fakepop -e 'messages 1' -e 'on LIST raw "+OK\r\n1 1000\r\n.\r\n-ERR going down\r\n"; drop'
+	poll -- -n
+	assert_status 69
+	assert_stderr_has 'the server says unasked: "-ERR going down"'
+	refute_stderr_has 'out of turn'
+}
+
+@test "a server without UIDL that takes its leave before the plan is no mistake of ours" {
+	start_fakepop -e 'messages 1' -e 'capa -UIDL' -e 'on UIDL send -ERR what' \
+		-e 'on LIST raw "+OK\r\n1 1000\r\n.\r\n-ERR going down\r\n"; drop'
+	poll 'keep = "forever"'
+	assert_status 69
+	refute_stderr_has 'out of turn'
+}
+
+@test "a state that cannot be written says why, not only that it failed before" {
+	local size
+
+	start_fakepop -e 'messages 1'
+	poll
+	assert_status 0
+	size=$(stat -c %s "$STATE/box.uidl")
+	printf 'fact padding %0*d\n' $((1024 - size - 14 - 5)) 0 >>"$STATE/box.uidl"
+	assert_equal "$(stat -c %s "$STATE/box.uidl")" 1019
+	account box 'keep = "never"' | write_config
+	run --separate-stderr bash -c 'ulimit -f 1; exec timeout -k 5 60 "$0"' "$BUILD/pophaul"
+	assert_status 74
+	assert_stderr_has "box.uidl': File too large"
+	# The messages that were deleted and could not be recorded so are found out the next time.
+	run --separate-stderr pophaul
+	assert_status 0
+}
