@@ -59,7 +59,7 @@ usage() {
 	assert_status 0
 	assert_equal "$stderr" ''
 	assert_output_matches '^usage: pophaul '
-	[ "$(grep -cE '^(-[a-zA-Z], |    )--[a-z-]+' <<<"$output")" -eq 17 ]
+	[ "$(grep -cE '^(-[a-zA-Z], |    )--[a-z-]+' <<<"$output")" -eq 18 ]
 	help=$output
 	run pophaul -h
 	assert_output_is "$help"
@@ -95,7 +95,7 @@ usage() {
 		printed = set()
 		for short, long, argument in re.findall(r"(?m)^(?:(-\w), |    )(--[a-z-]+)( [A-Z]+)?", sys.argv[2]):
 		    printed.add(((short, long) if short else (long,), argument != ""))
-		assert len(printed) == 17, printed
+		assert len(printed) == 18, printed
 		assert said == printed, said ^ printed
 	EOF
 	assert_output_is ''
@@ -114,6 +114,8 @@ usage() {
 	usage '--list, --dry-run and --check-config exclude each other' --check-config --list
 	usage "--jobs: '0' is out of range (1 to 1000)" -j 0
 	usage "--jobs: 'many' is not a number" --jobs many
+	usage "--per-host: '1001' is out of range (1 to 1000)" --per-host 1001
+	usage "option '--l' is ambiguous: --list, --log-format" --l
 	usage "--no-mail-status: '256' is out of range (0 to 255)" --no-mail-status 256
 	usage "--log-format: 'xml' is neither text nor json" --log-format xml
 	usage "--progress: 'sometimes' is neither auto, always nor never" --progress=sometimes
@@ -296,11 +298,11 @@ url() {
 @test "a POP URL is TLS on port 995 unless it says otherwise, STLS on port 110" {
 	run url pop://jane@127.99.88.77
 	assert_status 69
-	assert_output_has "pophaul: jane@127.99.88.77: '127.99.88.77': cannot connect to port 995: "
+	assert_output_has "pophaul: jane@127.99.88.77: cannot connect to port 995: "
 	run url pop://jane@127.99.88.77:110
-	assert_output_has "pophaul: jane@127.99.88.77: '127.99.88.77': cannot connect to port 110: "
+	assert_output_has "pophaul: jane@127.99.88.77: cannot connect to port 110: "
 	run url --tls starttls pop://jane@127.99.88.77
-	assert_output_has "pophaul: jane@127.99.88.77: '127.99.88.77': cannot connect to port 110: "
+	assert_output_has "pophaul: jane@127.99.88.77: cannot connect to port 110: "
 	start_fakepop --tls -e 'messages 1'
 	run url --tls-trust-file "$CA_FILE" "pop://jane@$HOST:$PORT"
 	assert_status 0
@@ -720,7 +722,7 @@ ends() {
 
 @test "status 69: the server cannot be reached, does not answer, or needs its administrator" {
 	PORT=$(free_port) SERVER_TLS=none
-	ends 69 "pophaul: home: '127.0.0.1': cannot connect to port $PORT: "
+	ends 69 "pophaul: home: cannot connect to port $PORT: "
 	start_fakepop -e 'on /^(AUTH|USER)/ send -ERR [SYS/PERM] no disk'
 	ends 69 'no disk'
 	start_fakepop -e stall

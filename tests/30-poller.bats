@@ -115,6 +115,19 @@ accounts() {
 	[ "$(count_files mail)" -eq 8 ]
 }
 
+@test "--jobs and --per-host hold whatever the configuration says" {
+	start_fakepop -e any-user -e 'messages 1' -e "on RETR 1 await $HOME/go; normal"
+	write_config < <(echo 'jobs = 1 per-host = 1'; accounts a{1..4}; HOST=127.1; accounts b{1..4})
+	start_run --jobs 5 --per-host 3
+	wait_until 20 has_lines 5 '> RETR 1$' "$TRANSCRIPT"
+	[ "$(children "$POLLER" | wc -l)" -eq 5 ]
+	assert_equal "$(cd "$STATE" && echo *.lock)" 'a1.lock a2.lock a3.lock b1.lock b2.lock'
+	touch go
+	end_run
+	assert_status 0
+	[ "$(count_files mail)" -eq 8 ]
+}
+
 @test "per-host is 4 and jobs is 8 where nothing is said" {
 	start_fakepop -e any-user -e 'messages 1' -e "on RETR 1 await $HOME/go; normal"
 	write_config < <(accounts a{1..6}; HOST=127.1; accounts b{1..6}; HOST=127.0.1; accounts c{1..6})

@@ -7,11 +7,13 @@
 
 #include "base/quote.h"
 #include "base/xalloc.h"
+#include "config/option.h"
 #include "config/value.h"
 
 /* Values of getopt_long() for what has no short form. */
 enum long_only {
 	OPT_DELIVER = 256,
+	OPT_PER_HOST,
 	OPT_KEEP,
 	OPT_STATE_DIR,
 	OPT_LOG_FORMAT,
@@ -35,6 +37,7 @@ static const struct cli_option OPTIONS[] = {
 	{"dry-run", 'n', NULL, "say what would be done, change nothing"},
 	{"check-config", 't', NULL, "check the configuration and leave"},
 	{"jobs", 'j', "N", "poll at most N accounts at once"},
+	{"per-host", OPT_PER_HOST, "N", "at most N of these on one host"},
 	{"quiet", 'q', NULL, "only errors"},
 	{"verbose", 'v', NULL, "say what is decided; -vv: the dialogue, secrets masked"},
 	{"deliver", OPT_DELIVER, "DEST", "maildir:PATH, mbox:PATH or pipe:COMMAND"},
@@ -124,7 +127,7 @@ take_checked(int letter, struct cli *out, struct error *err)
 {
 	static const char *const FORMATS[] = {"text", "json", NULL};
 	static const char *const TIMES[] = {"auto", "always", "never", NULL};
-	static const char *const TLS[] = {"implicit", "starttls", "none", NULL};
+	const char *const *kinds = option_find("tls")->words;
 	unsigned word = 0;
 	uint64_t number = 0;
 	int result;
@@ -133,6 +136,10 @@ take_checked(int letter, struct cli *out, struct error *err)
 	case 'j':
 		result = parse_number("jobs", 1, 1000, &number, err);
 		out->jobs = (unsigned)number;
+		return result;
+	case OPT_PER_HOST:
+		result = parse_number("per-host", 1, 1000, &number, err);
+		out->per_host = (unsigned)number;
 		return result;
 	case OPT_NO_MAIL_STATUS:
 		result = parse_number("no-mail-status", 0, 255, &number, err);
@@ -147,8 +154,8 @@ take_checked(int letter, struct cli *out, struct error *err)
 		out->progress = (enum cli_progress)word;
 		return result;
 	default:
-		result = parse_word("tls", TLS, &word, err);
-		out->tls = TLS[word];
+		result = parse_word("tls", kinds, &word, err);
+		out->tls = kinds[word];
 		return result;
 	}
 }
@@ -203,13 +210,50 @@ find_letter(int letter)
 	return NULL;
 }
 
+/* The long options that begin with `start`, as "--a, --b"; how many there are. */
+static size_t
+find_starts(const char *start, char *out, size_t size)
+{
+	size_t count = 0, used = 0;
+
+	*out = '\0';
+	for (size_t i = 0; i < OPTION_COUNT; i++) {
+		if (strncmp(OPTIONS[i].name, start, strlen(start)) != 0)
+			continue;
+		if (used < size)
+			used += (size_t)snprintf(out + used, size - used, "%s--%s",
+				count != 0 ? ", " : "", OPTIONS[i].name);
+		count++;
+	}
+	return count;
+}
+
+/* A long option that getopt_long() does not know, or knows too many of. */
+static int
+refuse_long(const char *name, struct error *err)
+{
+	struct value_guess guess = {.word = name};
+	char quoted[QUOTE_SIZE], starts[ERROR_TEXT_MAX / 2];
+
+	quote_bytes(quoted, name, strlen(name));
+	if (find_starts(name, starts, sizeof(starts)) > 1)
+		return error_set(
+			err, ERROR_USAGE, "option '--%s' is ambiguous: %s", quoted, starts);
+	for (size_t i = 0; i < OPTION_COUNT; i++)
+		value_guess_try(&guess, OPTIONS[i].name);
+	if (guess.best != NULL)
+		return error_set(err, ERROR_USAGE, "unknown option '--%s', did you mean '--%s'?",
+			quoted, guess.best);
+	return error_set(err, ERROR_USAGE, "unknown option '--%s'", quoted);
+}
+
 /* What getopt_long() answered with '?': unknown, ambiguous, or an argument too many. */
 static int
 refuse(const char *text, struct error *err)
 {
 	const struct cli_option *known = optopt != 0 ? find_letter(optopt) : NULL;
 	char quoted[QUOTE_SIZE], *name;
-	struct value_guess guess = {0};
+	int result;
 
 	if (known != NULL)
 		return error_set(err, ERROR_USAGE, "--%s takes no argument", known->name);
@@ -221,17 +265,9 @@ refuse(const char *text, struct error *err)
 			err, ERROR_USAGE, "unknown option '-%s'", quote_bytes(quoted, &letter, 1));
 	}
 	name = xmemdup0(text + 2, strcspn(text + 2, "="));
-	guess.word = name;
-	for (size_t i = 0; i < OPTION_COUNT; i++)
-		value_guess_try(&guess, OPTIONS[i].name);
-	quote_bytes(quoted, name, strlen(name));
-	if (guess.best != NULL)
-		error_set(err, ERROR_USAGE, "unknown option '--%s', did you mean '--%s'?", quoted,
-			guess.best);
-	else
-		error_set(err, ERROR_USAGE, "unknown option '--%s'", quoted);
+	result = refuse_long(name, err);
 	free(name);
-	return -1;
+	return result;
 }
 
 int

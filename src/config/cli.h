@@ -30,6 +30,7 @@ struct cli {
 	char *const *names; /* accounts and POP URLs */
 	size_t name_count;
 	unsigned jobs;
+	unsigned per_host;
 	bool quiet;
 	int verbosity; /* number of -v */
 	const char *deliver;

@@ -189,6 +189,8 @@ select_accounts(const struct cli *cli, struct config *config, struct error *err)
 	}
 	if (cli->jobs != 0)
 		config->jobs = cli->jobs;
+	if (cli->per_host != 0)
+		config->per_host = cli->per_host;
 	if (set_option(config, "state-dir", cli->state_dir, true, err) != 0)
 		return -1;
 	for (size_t i = 0; i < config->count; i++) {

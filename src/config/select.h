@@ -32,7 +32,7 @@ unsigned select_conf_flags(const struct cli *cli);
 
 /*
  * Reduce config->accounts to those that were named, in that order, each once; POP
- * URLs become accounts. Without names: all without `skip`. Then --jobs,
+ * URLs become accounts. Without names: all without `skip`. Then --jobs, --per-host,
  * --state-dir, --deliver, --keep, --tls and --tls-trust-file are applied; with
  * --tls, a port that was the default of the account's kind of TLS becomes that of the
  * new one. Paths of --state-dir and --tls-trust-file may be relative. ERROR_USAGE: an

@@ -35,17 +35,19 @@ test_good(void)
 	struct cli cli;
 
 	CHECK(parse("", &cli, &err) == 0 && cli.mode == CLI_RUN && cli.name_count == 0);
-	CHECK(cli.config_path == NULL && cli.jobs == 0 && cli.tls == NULL && !cli.quiet);
+	CHECK(cli.config_path == NULL && cli.jobs == 0 && cli.per_host == 0 && cli.tls == NULL &&
+		!cli.quiet);
 	CHECK(parse("-c f.conf a -vv -j 20 b --keep 30d", &cli, &err) == 0);
 	CHECK_STR(cli.config_path, "f.conf");
 	CHECK_STR(cli.keep, "30d");
 	CHECK(cli.verbosity == 2 && cli.jobs == 20 && cli.name_count == 2);
 	CHECK_STR(cli.names[0], "a");
 	CHECK_STR(cli.names[1], "b");
-	CHECK(parse("--config=x --quiet --verbose --jobs=1 --deliver=mbox:/x --state-dir=s "
+	CHECK(parse("--config=x --quiet --verbose --jobs=1 --per-host=3 --deliver=mbox:/x --state-dir=s "
 		    "--log-format=json --progress=never --no-mail-status=9 --tls=starttls "
 		    "--tls-trust-file=ca -- --list",
 		      &cli, &err) == 0);
+	CHECK(cli.jobs == 1 && cli.per_host == 3);
 	CHECK(cli.quiet && cli.verbosity == 1 && cli.log_format == LOG_FORMAT_JSON);
 	CHECK(cli.progress == CLI_PROGRESS_NEVER && cli.no_mail_status == 9);
 	CHECK_STR(cli.tls, "starttls");
@@ -59,6 +61,9 @@ test_good(void)
 	CHECK(parse("-t", &cli, &err) == 0 && cli.mode == CLI_CHECK_CONFIG);
 	CHECK(parse("-l -h -n", &cli, &err) == 0 && cli.mode == CLI_HELP);
 	CHECK(parse("-V", &cli, &err) == 0 && cli.mode == CLI_VERSION);
+	CHECK(parse("--tls none --tls-t x", &cli, &err) == 0);
+	CHECK_STR(cli.tls, "none");
+	CHECK_STR(cli.tls_trust_file, "x");
 	CHECK(parse("--progress always", &cli, &err) == 0 && cli.progress == CLI_PROGRESS_ALWAYS);
 }
 
@@ -73,10 +78,13 @@ test_bad(void)
 		{"--list -vx", "unknown option '-x'"},
 		{"--lsit", "unknown option '--lsit', did you mean '--list'?"},
 		{"--zzzzz=3", "unknown option '--zzzzz'"},
+		{"--t", "option '--t' is ambiguous: --tls, --tls-trust-file"},
+		{"--p=3", "option '--p' is ambiguous: --per-host, --progress"},
 		{"--list=3", "--list takes no argument"},
 		{"-c", "--config needs its argument: FILE"},
 		{"--keep", "--keep needs its argument: AGE"},
 		{"-j 0", "--jobs: '0' is out of range (1 to 1000)"},
+		{"--per-host 0", "--per-host: '0' is out of range (1 to 1000)"},
 		{"-j -1", "--jobs: '-1' is negative"},
 		{"-j many", "--jobs: 'many' is not a number"},
 		{"--no-mail-status 256", "--no-mail-status: '256' is out of range (0 to 255)"},
@@ -104,8 +112,9 @@ test_help(void)
 	static const char *const OPTIONS[] = {"-c, --config FILE", "-l, --list", "-n, --dry-run",
 		"-t, --check-config", "-j, --jobs N", "-q, --quiet", "-v, --verbose",
 		"--deliver DEST", "--keep AGE", "--state-dir DIR", "--log-format FORM",
-		"--progress WHEN", "--no-mail-status N", "--tls KIND", "--tls-trust-file FILE",
-		"-h, --help", "-V, --version", "/etc/pophaul/pophaul.conf"};
+		"--progress WHEN", "--per-host N", "--no-mail-status N", "--tls KIND",
+		"--tls-trust-file FILE", "-h, --help", "-V, --version",
+		"/etc/pophaul/pophaul.conf"};
 	char *text = NULL;
 	size_t size = 0;
 	FILE *out = open_memstream(&text, &size);
