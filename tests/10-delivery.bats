@@ -267,7 +267,7 @@ is_waiting_for_lock() {
 	assert_output_is ''
 }
 
-@test "what dead sessions of this account left in tmp/ is removed, and nothing else, anywhere" {
+@test "what dead sessions of this state left in tmp/ is removed, and nothing else, anywhere" {
 	local name living
 
 	start_fakepop -e 'messages 2'
@@ -285,15 +285,14 @@ is_waiting_for_lock() {
 		: >"Maildir/tmp/$name"
 	done
 	[ "$(count_files Maildir/tmp)" -eq 2 ]
-	# Of a process that lives, of another account, of another host, and of other programs.
+	# Of a process that lives, of another state, of another host, and of other programs.
 	living=$(sed -E "s/P[0-9]+Q/P$$Q/" <<<"$name")
 	: >"Maildir/tmp/$living"
-	: >"Maildir/tmp/$(sed -E 's/A[0-9a-f]{8}/A00000000/' <<<"$name")"
+	: >"Maildir/tmp/$(sed -E 's/A[0-9a-f]{16}/A0000000000000000/' <<<"$name")"
 	: >"Maildir/tmp/${name}2"
 	: >Maildir/tmp/1.P1Q1.example
 	mkdir "Maildir/tmp/folder"
 	find Maildir/tmp -mindepth 1 -printf '%P\n' | grep -vFx "$name" | sort >before
-	rm "$STATE/a.uidl"
 	pophaul
 	find Maildir/tmp -mindepth 1 -printf '%P\n' | sort >after
 	[ "$(wc -l <after)" -eq 5 ]

@@ -65,3 +65,20 @@ mail() {
 	assert_equal "$(transcript 4 | grep RETR)" ''
 	assert_equal "$(grep '^fact emptied' "$STATE/home.uidl" | tail -n 1)" 'fact emptied 0'
 }
+
+@test "a run with another state folder does not take what a dead session was about to publish" {
+	start_fakepop -e 'messages 2'
+	account home 'keep = "never"' | write_config
+	# Dies between the record of what is to be published and the first rename.
+	strace -f -qq -o /dev/null -e trace=renameat2 -e inject=renameat2:signal=KILL:when=1 \
+		"$BUILD/pophaul" || true # killed: that is the point
+	[ "$(count_files Maildir/tmp)" -eq 2 ]
+	# The same account and Maildir, known to another state, and no server to be reached.
+	run --separate-stderr pophaul --state-dir "$HOME/other" --tls none
+	[ "$(count_files Maildir/tmp)" -ge 2 ]
+	rm -rf other
+	run --separate-stderr pophaul
+	assert_status 0
+	assert_equal "$(cat Maildir/new/* | grep -c '^Subject: ')" 2
+	[ "$(count_files Maildir/tmp)" -eq 0 ]
+}

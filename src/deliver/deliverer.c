@@ -79,13 +79,16 @@ static int
 open_destination(struct deliverer *d, struct error *err)
 {
 	size_t settled, delivered;
+	int64_t owner;
 
 	if (welcome_settle_tries(d->account, d->uidl, &settled, &delivered, err) != 0)
 		return -1;
 	if (settled != 0)
 		log_info("an earlier session died while delivering %zu messages: %zu had arrived",
 			settled, delivered);
-	d->dest = dest_open(d->account, err);
+	if (welcome_own_id(d->uidl, &owner, err) != 0)
+		return -1;
+	d->dest = dest_open(d->account, owner, err);
 	if (d->dest == NULL)
 		return -1;
 	dest_sweep(d->dest);

@@ -24,7 +24,7 @@ static const struct {
 #define KIND_COUNT (sizeof kinds / sizeof *kinds)
 
 struct dest *
-dest_open(const struct account *account, struct error *err)
+dest_open(const struct account *account, int64_t owner, struct error *err)
 {
 	const struct dest_ops *ops = NULL;
 	struct dest *dest;
@@ -38,7 +38,7 @@ dest_open(const struct account *account, struct error *err)
 		error_set(err, ERROR_CONFIG, "no destination: nothing says where to deliver");
 		return NULL;
 	}
-	self = ops->open(account, err);
+	self = ops->open(account, owner, err);
 	if (self == NULL)
 		return NULL;
 	dest = xcalloc(1, sizeof *dest);

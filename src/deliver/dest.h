@@ -46,7 +46,7 @@ struct dest_claim {
 /* What every implementation provides; `self` is its own struct. Contracts as below. */
 struct dest_ops {
 	struct dest_limits limits;
-	void *(*open)(const struct account *account, struct error *err);
+	void *(*open)(const struct account *account, int64_t owner, struct error *err);
 	void (*close)(void *self);
 	int (*begin)(void *self, struct error *err);
 	int (*write)(void *self, const void *data, size_t len, struct error *err);
@@ -73,10 +73,11 @@ extern const struct dest_ops dest_pipe_ops;
 struct dest;
 
 /*
- * Open the account's destination, making what is missing (Maildir folders 0700).
+ * Open the account's destination, making what is missing (Maildir folders 0700). `owner` is the state's own
+ * number (UIDL_ID): what is staged under it is that state's to settle and to sweep, and no other's.
  * `account` must outlive the result. NULL and ERROR_CREATE, ERROR_CONFIG (no destination).
  */
-struct dest *dest_open(const struct account *account, struct error *err)
+struct dest *dest_open(const struct account *account, int64_t owner, struct error *err)
 	__attribute__((warn_unused_result));
 
 /* Close and free. What is staged and was not prepared is removed. NULL is fine. */

@@ -23,8 +23,8 @@
 /* Up to so many messages are made durable one by one; more by one syncfs(2). */
 #define FSYNC_EACH_MAX 8
 
-#define HOST_MAX    64
-#define ACCOUNT_HEX 8
+#define HOST_MAX  64
+#define OWNER_HEX 16
 
 struct staged {
 	char *name;        /* in new/; up to its first ',' also in tmp/ */
@@ -36,7 +36,7 @@ struct maildir {
 	char *path;
 	int tmp_fd, new_fd;
 	char host[4 * HOST_MAX + 1];
-	char account[ACCOUNT_HEX + 1];
+	char owner[OWNER_HEX + 1];
 	uint64_t random;
 	uint64_t number;
 	struct staged *staged;
@@ -49,21 +49,6 @@ struct maildir {
 	uint64_t octets, lone_lf; /* LF without a CR before it */
 	char last;
 };
-
-static void
-name_account(const char *name, char out[static ACCOUNT_HEX + 1])
-{
-	struct digest_state *state = digest_new();
-	struct digest digest;
-	char hex[DIGEST_HEX_SIZE];
-
-	digest_add(state, name, strlen(name));
-	digest_finish(state, &digest);
-	digest_free(state);
-	digest_to_hex(&digest, hex);
-	memcpy(out, hex, ACCOUNT_HEX);
-	out[ACCOUNT_HEX] = '\0';
-}
 
 /* '/' and ':' as the Maildir page asks; ',' because it ends the unique part for us. */
 static void
@@ -138,17 +123,17 @@ is_dead(long pid)
 	return pid == (long)getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH);
 }
 
-/* Whether `name` is a unique name of this account and host whose process is gone. */
+/* Whether `name` is a unique name of this owner and host whose process is gone. */
 static bool
 is_own_stray(const struct maildir *m, const char *name)
 {
-	char tail[sizeof m->host + ACCOUNT_HEX + 4];
+	char tail[sizeof m->host + OWNER_HEX + 4];
 	size_t name_len = strlen(name), tail_len;
 	const char *p = name;
 	char *end;
 	long pid;
 
-	tail_len = (size_t)snprintf(tail, sizeof tail, "A%s.%s", m->account, m->host);
+	tail_len = (size_t)snprintf(tail, sizeof tail, "A%s.%s", m->owner, m->host);
 	p += strspn(p, "0123456789");
 	if (p == name || strncmp(p, ".M", 2) != 0)
 		return false;
@@ -183,14 +168,14 @@ maildir_sweep(void *self)
 static void maildir_close(void *self);
 
 static void *
-maildir_open(const struct account *account, struct error *err)
+maildir_open(const struct account *account, int64_t owner, struct error *err)
 {
 	struct maildir *m = xcalloc(1, sizeof *m);
 
 	m->path = xstrdup(account->dest.path);
 	m->tmp_fd = m->new_fd = m->fd = -1;
 	name_host(m->host);
-	name_account(account->name, m->account);
+	snprintf(m->owner, sizeof m->owner, "%016llx", (unsigned long long)owner);
 	if (getrandom(&m->random, sizeof m->random, 0) != (ssize_t)sizeof m->random) {
 		error_set_errno(err, ERROR_SYSTEM, "no random numbers");
 		goto fail;
@@ -273,8 +258,7 @@ maildir_begin(void *self, struct error *err)
 	gettimeofday(&now, NULL);
 	snprintf(m->unique, sizeof m->unique, "%lld.M%06ldP%dQ%lluR%016llxA%s.%s",
 		(long long)now.tv_sec, (long)now.tv_usec, (int)getpid(),
-		(unsigned long long)m->number++, (unsigned long long)m->random, m->account,
-		m->host);
+		(unsigned long long)m->number++, (unsigned long long)m->random, m->owner, m->host);
 	m->octets = m->lone_lf = 0;
 	m->last = '\0';
 	m->fd = openat(m->tmp_fd, m->unique, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);

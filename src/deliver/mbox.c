@@ -98,10 +98,11 @@ check_path(const char *path, struct error *err)
 }
 
 static void *
-mbox_open(const struct account *account, struct error *err)
+mbox_open(const struct account *account, int64_t owner, struct error *err)
 {
 	struct mbox *m;
 
+	(void)owner;
 	if (check_path(account->dest.path, err) != 0)
 		return NULL;
 	m = xcalloc(1, sizeof *m);

@@ -40,10 +40,11 @@ struct pipe {
 static void pipe_close(void *self);
 
 static void *
-pipe_open(const struct account *account, struct error *err)
+pipe_open(const struct account *account, int64_t owner, struct error *err)
 {
 	struct pipe *p = xcalloc(1, sizeof *p);
 
+	(void)owner;
 	p->account = account;
 	p->environment = xasprintf("POPHAUL_ACCOUNT=%s", account->name);
 	if (spool_open(&p->spool, err) == 0)

@@ -3,6 +3,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #include "base/clock.h"
 #include "base/xalloc.h"
@@ -63,6 +64,24 @@ welcome_wait_login_delay(
 				: clock_poll_timeout(deadline));
 	}
 	return 0;
+}
+
+int
+welcome_own_id(struct uidl *uidl, int64_t *id_out, struct error *err)
+{
+	int64_t id = uidl_facts(uidl)->numbers[UIDL_ID];
+
+	while (id == 0) {
+		if (getrandom(&id, sizeof id, 0) != (ssize_t)sizeof id)
+			return error_set_errno(err, ERROR_SYSTEM, "no random numbers");
+		id &= INT64_MAX;
+	}
+	*id_out = id;
+	if (uidl_facts(uidl)->numbers[UIDL_ID] == id)
+		return 0;
+	/* Before anything is staged under it: a session that dies must find its own. */
+	uidl_add_number(uidl, UIDL_ID, id);
+	return uidl_commit(uidl, err);
 }
 
 static bool

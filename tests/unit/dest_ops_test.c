@@ -125,7 +125,7 @@ test_maildir_delivers(void)
 	char *path = in_root("Mail/box"), *new = in_root("Mail/box/new"),
 	     *tmp = in_root("Mail/box/tmp"), *file;
 	struct account account = account_of(ACCOUNT_DEST_MAILDIR, "maildir", path);
-	struct dest *dest = dest_open(&account, &err);
+	struct dest *dest = dest_open(&account, 1, &err);
 	static const char text[] = "Subject: x\n\nbody \0 with NUL\nlast\n";
 	char name[256] = "", token[512];
 	struct buf got = {0};
@@ -174,7 +174,7 @@ test_maildir_delivers(void)
 	dest_close(dest);
 
 	/* Staged and never prepared: removed. */
-	dest = dest_open(&account, &err);
+	dest = dest_open(&account, 1, &err);
 	stage(dest, text, sizeof text - 1, 100);
 	dest_close(dest);
 	CHECK(count_entries(tmp, NULL, 0) == 1);
@@ -196,12 +196,12 @@ test_maildir_folders(void)
 	     *below = in_root("file/x");
 	struct account account = account_of(ACCOUNT_DEST_MAILDIR, "maildir", path);
 	struct account bad = account_of(ACCOUNT_DEST_MAILDIR, "maildir", below);
-	struct dest *dest = dest_open(&account, &err);
+	struct dest *dest = dest_open(&account, 1, &err);
 
 	CHECK(dest != NULL && access(mark, F_OK) == 0 && access(outside, F_OK) != 0);
 	dest_close(dest);
 	write_file(file, "", 0);
-	CHECK(dest_open(&bad, &err) == NULL && err.class == ERROR_CREATE);
+	CHECK(dest_open(&bad, 1, &err) == NULL && err.class == ERROR_CREATE);
 	free(bad.dest.text);
 	free(account.dest.text);
 	free(path);
@@ -241,7 +241,7 @@ test_maildir_recovers(void)
 	char *path = in_root("rec"), *tmp = in_root("rec/tmp"), *nowhere = in_root("nowhere");
 	struct account account = account_of(ACCOUNT_DEST_MAILDIR, "maildir", path);
 	struct account missing = account_of(ACCOUNT_DEST_MAILDIR, "maildir", nowhere);
-	struct dest *dest = dest_open(&account, &err);
+	struct dest *dest = dest_open(&account, 1, &err);
 	char young[5][128], old[2][128], unique[160];
 	long long now = (long long)time(NULL);
 
@@ -282,20 +282,18 @@ test_maildir_recovers(void)
 	free(nowhere);
 }
 
-/* A session that is killed with messages staged leaves files that only its account's next session removes. */
+/* A session that is killed with messages staged leaves files that only its state's next session removes. */
 static void
 test_maildir_sweeps(void)
 {
 	char *path = in_root("sweep"), *tmp = in_root("sweep/tmp");
 	struct account account = account_of(ACCOUNT_DEST_MAILDIR, "maildir", path);
-	struct account other = account;
 	struct dest *dest;
 	int status;
 	pid_t pid = fork();
 
-	other.name = (char *)"other";
 	if (pid == 0) {
-		dest = dest_open(&account, &err);
+		dest = dest_open(&account, 1, &err);
 		stage(dest, "a\n", 2, 2);
 		stage(dest, "b\n", 2, 2);
 		kill(getpid(), SIGKILL);
@@ -303,11 +301,11 @@ test_maildir_sweeps(void)
 	CHECK(waitpid(pid, &status, 0) == pid && WIFSIGNALED(status));
 	put_at(path, "tmp", "1.M1P1Q1.foreign");
 	CHECK(count_entries(tmp, NULL, 0) == 3);
-	dest = dest_open(&other, &err);
+	dest = dest_open(&account, 2, &err);
 	dest_sweep(dest);
 	CHECK(count_entries(tmp, NULL, 0) == 3);
 	dest_close(dest);
-	dest = dest_open(&account, &err);
+	dest = dest_open(&account, 1, &err);
 	CHECK(count_entries(tmp, NULL, 0) == 3);
 	dest_sweep(dest);
 	CHECK(count_entries(tmp, NULL, 0) == 1);
@@ -338,7 +336,7 @@ test_mbox_quotes(void)
 {
 	char *path = in_root("quoting");
 	struct account account = account_of(ACCOUNT_DEST_MBOX, "mbox", path);
-	struct dest *dest = dest_open(&account, &err);
+	struct dest *dest = dest_open(&account, 1, &err);
 	struct buf got = {0};
 
 	for (size_t i = 0; i < sizeof quoting / sizeof *quoting; i++) {
@@ -385,7 +383,7 @@ test_mbox_appends(void)
 	};
 	char *path = in_root("tails"), *lock = in_root("tails.lock");
 	struct account account = account_of(ACCOUNT_DEST_MBOX, "mbox", path);
-	struct dest *dest = dest_open(&account, &err);
+	struct dest *dest = dest_open(&account, 1, &err);
 	struct buf got = {0};
 	struct stat st;
 
@@ -429,7 +427,7 @@ test_mbox_locks(void)
 	char *path = in_root("locked"), *lock = in_root("locked.lock"), *dir = in_root("a-folder");
 	struct account account = account_of(ACCOUNT_DEST_MBOX, "mbox", path);
 	struct account folder = account_of(ACCOUNT_DEST_MBOX, "mbox", dir);
-	struct dest *dest = dest_open(&account, &err);
+	struct dest *dest = dest_open(&account, 1, &err);
 	struct timespec times[2] = {{.tv_sec = time(NULL) - 600}, {.tv_sec = time(NULL) - 600}};
 	struct flock whole = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
 	int fd, ends[2], status;
@@ -437,7 +435,7 @@ test_mbox_locks(void)
 	char octet;
 
 	CHECK(mkdir(dir, 0700) == 0);
-	CHECK(dest_open(&folder, &err) == NULL && err.class == ERROR_CREATE);
+	CHECK(dest_open(&folder, 1, &err) == NULL && err.class == ERROR_CREATE);
 
 	/* A living lock without a number: busy, and nothing is written. */
 	write_file(lock, "0", 1);
@@ -634,7 +632,7 @@ test_mbox_recovers(void)
 {
 	char *path = in_root("torn");
 	struct account account = account_of(ACCOUNT_DEST_MBOX, "mbox", path);
-	struct dest *dest = dest_open(&account, &err);
+	struct dest *dest = dest_open(&account, 1, &err);
 	static const char other[] = "From mta@b Mon Jan  5 10:00:00 2026\nhello\n\n";
 	char first[512], second[512], *changed;
 	struct buf whole = {0};
@@ -710,7 +708,7 @@ run_pipe(const char *const *argv, const char *text, const char *sender, int want
 	account.dest.argv = (char **)argv;
 	account.pipe_timeout_ms = 1500;
 	dest_clean_sender(sender, strlen(sender), cleaned);
-	dest = dest_open(&account, &err);
+	dest = dest_open(&account, 1, &err);
 	for (int round = 0; round < 2; round++) {
 		CHECK(dest_begin(dest, &err) == 0);
 		CHECK(dest_write(dest, text, strlen(text), &err) == 0);
@@ -802,7 +800,7 @@ test_pipe_time_limit(void)
 
 	account.dest.argv = (char **)argv;
 	account.pipe_timeout_ms = 1000;
-	dest = dest_open(&account, &err);
+	dest = dest_open(&account, 1, &err);
 	stage(dest, "x\n", 2, 2);
 	CHECK(dest_prepare(dest, &err) == 0);
 	CHECK(dest_publish(dest, 0, &err) == -1 && err.class == ERROR_DELIVERY_TEMP);
