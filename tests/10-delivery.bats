@@ -298,7 +298,7 @@ is_waiting_for_lock() {
 	[ "$(wc -l <after)" -eq 5 ]
 	assert_equal "$(comm -13 before after)" ''
 	[ -e "Maildir/tmp/$living" ]
-	[ "$(count_files Maildir/new)" -eq 5 ]
+	[ "$(count_files Maildir/new)" -eq 3 ]
 }
 
 @test "two accounts fill one Maildir at the same time, and neither harms the other" {
