@@ -7,14 +7,14 @@ static size_t
 utf8_length(const unsigned char *text)
 {
 	static const struct {
-		unsigned char mask, lead;
 		size_t len;
 		uint32_t least;
+		unsigned char mask, lead;
 	} forms[] = {
-		{0x80, 0x00, 1, 0x0    },
-		{0xe0, 0xc0, 2, 0x80   },
-		{0xf0, 0xe0, 3, 0x800  },
-		{0xf8, 0xf0, 4, 0x10000},
+		{1, 0x0,     0x80, 0x00},
+		{2, 0x80,    0xe0, 0xc0},
+		{3, 0x800,   0xf0, 0xe0},
+		{4, 0x10000, 0xf8, 0xf0},
 	};
 
 	for (size_t i = 0; i < sizeof forms / sizeof *forms; i++) {

@@ -253,6 +253,7 @@ expand_variable(const char *text, size_t len, size_t *used_out, struct buf *out,
 {
 	const char *close = memchr(text, '}', len), *fallback, *value;
 	char *name, quoted[QUOTE_SIZE];
+	int result = 0;
 
 	if (close == NULL)
 		return error_set(err, ERROR_CONFIG, "'${' is never closed");
@@ -267,10 +268,10 @@ expand_variable(const char *text, size_t len, size_t *used_out, struct buf *out,
 	else if (fallback != NULL)
 		buf_append_string(out, fallback + 2);
 	else
-		error_set(err, ERROR_CONFIG, "variable '%s' is not set",
+		result = error_set(err, ERROR_CONFIG, "variable '%s' is not set",
 			quote_bytes(quoted, name, strlen(name)));
 	free(name);
-	return value != NULL || fallback != NULL ? 0 : -1;
+	return result;
 }
 
 static size_t

@@ -36,8 +36,10 @@ read_status(struct conn *conn, const char *wanted, const char *command, struct p
 {
 	struct conn_line line;
 
-	if (conn_read_line(conn, &line, err) != 0)
-		return error_prefix(err, "waiting for the %s", wanted);
+	if (conn_read_line(conn, &line, err) != 0) {
+		error_prefix(err, "waiting for the %s", wanted);
+		return -1;
+	}
 	if (!pop3_parse_reply(line.data, line.len, reply))
 		return unexpected(command, &line, err);
 	return 0;
