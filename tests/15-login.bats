@@ -397,7 +397,7 @@ AUTH PLAIN $(plain jane secret)"
 	chmod 644 pw
 	fetch 'password =' 'password-file = "~/pw"'
 	assert_status 78
-	assert_stderr_has "other users can read '$HOME/pw', which has a password: chmod 600 it"
+	assert_stderr_has "'$HOME/pw' has a password and other users can read the file: chmod 600 it"
 	chmod 600 pw
 	: >pw
 	fetch 'password =' 'password-file = "~/pw"'
@@ -474,7 +474,7 @@ AUTH PLAIN $(plain jane secret)"
 	chmod 644 .netrc
 	fetch 'password ='
 	assert_status 78
-	assert_stderr_has "other users can read '$HOME/.netrc'"
+	assert_stderr_has "'$HOME/.netrc' has a password and other users can read the file"
 }
 
 @test "without a terminal a password that nobody has told is an error" {

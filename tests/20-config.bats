@@ -529,7 +529,7 @@ assert o["text"] == sys.argv[2], o' "$stderr" "$CONF:1: jobs: '0' is out of rang
 	chown nobody secret
 	run --separate-stderr pophaul
 	assert_status 78
-	assert_stderr_has "pophaul: good: '$HOME/secret' has a password and belongs to another user"
+	assert_stderr_has "pophaul: good: '$HOME/secret' has a password and the file belongs to another user"
 	nothing_was_polled
 }
 
@@ -553,7 +553,7 @@ fails_for_password() {
 	fails_for_password "password-file = \"$file\"" 78 "'$file': the password has a line end or NUL in it"
 	printf 'secret\r\nother lines\n' >"$file"
 	chmod 640 "$file"
-	fails_for_password "password-file = \"$file\"" 78 "other users can read '$file', which has a password: chmod 600 it"
+	fails_for_password "password-file = \"$file\"" 78 "'$file' has a password and other users can read the file: chmod 600 it"
 	chmod 600 "$file"
 	run pophaul
 	assert_status 0
@@ -596,7 +596,7 @@ fails_for_password() {
 	chmod 644 "$HOME/.netrc"
 	run --separate-stderr pophaul
 	assert_status 78
-	assert_stderr_has "other users can read '$HOME/.netrc', which has a password: chmod 600 it"
+	assert_stderr_has "'$HOME/.netrc' has a password and other users can read the file: chmod 600 it"
 	nothing_was_polled
 	chmod 600 "$HOME/.netrc"
 	run --separate-stderr pophaul

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sysexits.h>
-#include <unistd.h>
 
 #include "base/file.h"
 #include "base/quote.h"
 #include "base/xalloc.h"
+#include "config/credential.h"
 #include "config/value.h"
 
 /* More keys than the option table will ever have; it is checked. */
@@ -128,20 +128,15 @@ check_key(const struct source *source, const struct confread_key *key, enum opti
 	return true;
 }
 
-/* Other people must not read a password, and whoever owns the file can make it so that they do. */
 static bool
 is_private(const struct source *source, const struct confread_key *key)
 {
-	const struct stat *st = &source->text.st;
+	const char *exposure = credential_exposure(&source->text.st);
 
-	if ((st->st_mode & (S_IRGRP | S_IROTH)) != 0)
-		conf_problems_add(source->problems, source->path, key->line,
-			"a password stands here and other users can read the file: chmod 600 it");
-	else if (st->st_uid != geteuid() && st->st_uid != 0)
-		conf_problems_add(source->problems, source->path, key->line,
-			"a password stands here and the file belongs to another user");
-	else
+	if (exposure == NULL)
 		return true;
+	conf_problems_add(source->problems, source->path, key->line,
+		"a password stands here and %s", exposure);
 	return false;
 }
 

@@ -49,16 +49,24 @@ release_secret_file(struct buf *text)
 	buf_release(text);
 }
 
+const char *
+credential_exposure(const struct stat *st)
+{
+	if ((st->st_mode & (S_IRGRP | S_IROTH)) != 0)
+		return "other users can read the file: chmod 600 it";
+	if (st->st_uid != geteuid() && st->st_uid != 0)
+		return "the file belongs to another user";
+	return NULL;
+}
+
 static int
 check_private(const char *path, const struct stat *st, struct error *err)
 {
-	if ((st->st_mode & (S_IRGRP | S_IROTH)) != 0)
-		return error_set(err, ERROR_CONFIG,
-			"other users can read '%s', which has a password: chmod 600 it", path);
-	if (st->st_uid != geteuid() && st->st_uid != 0)
-		return error_set(
-			err, ERROR_CONFIG, "'%s' has a password and belongs to another user", path);
-	return 0;
+	const char *exposure = credential_exposure(st);
+
+	if (exposure == NULL)
+		return 0;
+	return error_set(err, ERROR_CONFIG, "'%s' has a password and %s", path, exposure);
 }
 
 /* What no password can be: a server would see an end of the line in it, or nothing. */

@@ -11,6 +11,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/stat.h>
 
 #include "base/error.h"
 #include "base/secret.h"
@@ -35,6 +36,12 @@ int credential_resolve(const struct account *account, struct secret *out, bool *
 /* The part of credential_resolve() that runs the command, for at most `limit_ms`; for tests, too. */
 int credential_run_command(const struct account *account, int64_t limit_ms, struct secret *out,
 	struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * Why a file of these attributes is no place for a password, as the end of a sentence: others
+ * can read it, or it is another's, who can make it so that they do. NULL when it is one.
+ */
+const char *credential_exposure(const struct stat *st);
 
 /* No source is configured and ~/.netrc has no entry: a person must be asked. */
 bool credential_needs_prompt(const struct account *account);
