@@ -82,3 +82,30 @@ mail() {
 	assert_equal "$(cat Maildir/new/* | grep -c '^Subject: ')" 2
 	[ "$(count_files Maildir/tmp)" -eq 0 ]
 }
+
+@test "asked to stop, a pipe runs no other command than the one that is running" {
+	local pid status=0
+
+	start_fakepop -e 'messages 5'
+	cat >slow <<-'EOF'
+		#!/bin/sh
+		touch started
+		until [ -e go ]; do sleep 0.02; done
+		cat >>arrived
+	EOF
+	chmod 700 slow
+	account home "deliver = \"pipe:$HOME/slow\"" 'keep = "never"' | write_config
+	"$BUILD/pophaul" 3>&- 2>stopped.err &
+	pid=$!
+	wait_until 20 test -e started
+	kill -TERM "$pid"
+	wait_until 20 grep -q interrupted stopped.err
+	touch go
+	wait "$pid" || status=$?
+	assert_equal "$status" 75
+	assert_equal "$(grep -c '^Subject: ' arrived)" 1
+	run --separate-stderr pophaul
+	assert_status 0
+	assert_equal "$(grep -c '^Subject: ' arrived)" 5
+	assert_equal "$(grep '^Subject: ' arrived | sort -u | wc -l)" 5
+}

@@ -327,6 +327,7 @@ start_receiving(struct deliverer *d)
 		.uidl = d->uidl,
 		.dest = d->dest,
 		.tally = &d->tally,
+		.stop = d->settings->stop,
 	};
 
 	d->commit = receive.commit = commit_new(&commit);

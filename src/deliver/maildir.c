@@ -5,6 +5,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/time.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -42,6 +44,7 @@ struct maildir {
 	struct staged *staged;
 	size_t count, size;
 	bool prepared, broken;
+	bool syncs_each; /* syncfs(2) reaches nothing here */
 
 	/* the message that is being written */
 	char unique[MAILDIR_UNIQUE_SIZE];
@@ -165,6 +168,15 @@ maildir_sweep(void *self)
 	closedir(dir);
 }
 
+/* The kernel passes syncfs(2) on to no file system in user space but virtiofs, and says that all is well. */
+static bool
+is_in_user_space(int fd)
+{
+	struct statfs st;
+
+	return fstatfs(fd, &st) == 0 && st.f_type == FUSE_SUPER_MAGIC;
+}
+
 static void maildir_close(void *self);
 
 static void *
@@ -185,6 +197,7 @@ maildir_open(const struct account *account, int64_t owner, struct error *err)
 	m->tmp_fd = maildir_open_folder(m->path, "tmp", err);
 	if (m->tmp_fd < 0)
 		goto fail;
+	m->syncs_each = is_in_user_space(m->tmp_fd);
 	m->new_fd = maildir_open_folder(m->path, "new", err);
 	if (m->new_fd < 0)
 		goto fail;
@@ -317,6 +330,11 @@ maildir_end(void *self, const char *sender, struct error *err)
 	struct staged *s;
 
 	(void)sender;
+	if (m->syncs_each && fsync(m->fd) != 0) {
+		error_set_errno(err, ERROR_WRITE, "cannot make '%s' durable", m->unique);
+		maildir_abandon(m);
+		return -1;
+	}
 	if (m->count == m->size) {
 		m->size = m->size != 0 ? 2 * m->size : 64;
 		m->staged = xreallocarray(m->staged, m->size, sizeof *m->staged);

@@ -231,6 +231,19 @@ close_message(struct receive *receive)
 	receive->is_open = false;
 }
 
+/*
+ * Messages read ahead of a command that takes minutes are not worth making a person wait for, who
+ * has asked us to stop. Where a group is one commit, it is made.
+ */
+static bool
+is_too_late(const struct receive *receive)
+{
+	const volatile int *stop = receive->settings.stop;
+
+	return stop != NULL && *stop != 0 &&
+		dest_limits(receive->settings.dest)->group_messages == 1;
+}
+
 static void
 end(struct receive *receive)
 {
@@ -241,10 +254,15 @@ end(struct receive *receive)
 	if (!receive->has_failed) {
 		digest_finish(receive->digest, &item.digest);
 		decide(receive, row, &item);
-		if (item.fate != COMMIT_DELIVER)
+		if (item.fate != COMMIT_DELIVER) {
 			dest_abandon(receive->settings.dest);
-		else if (stage(receive, &receive->failure) != 0)
+		} else if (is_too_late(receive)) {
+			dest_abandon(receive->settings.dest);
+			error_set(&receive->failure, ERROR_INTERRUPTED, "asked to stop");
 			receive->has_failed = true;
+		} else if (stage(receive, &receive->failure) != 0) {
+			receive->has_failed = true;
+		}
 	}
 	if (receive->has_failed)
 		commit_fail(receive->settings.commit, receive->row, &receive->failure);

@@ -28,6 +28,7 @@ struct receive_settings {
 	struct dest *dest;
 	struct commit *commit;
 	struct tally *tally;
+	const volatile int *stop; /* as deliverer.h; may be NULL */
 };
 
 struct receive;
