@@ -298,11 +298,11 @@ url() {
 @test "a POP URL is TLS on port 995 unless it says otherwise, STLS on port 110" {
 	run url pop://jane@127.99.88.77
 	assert_status 69
-	assert_output_has "pophaul: jane@127.99.88.77: cannot connect to port 995: "
+	assert_output_has "pophaul: jane@127.99.88.77: '127.99.88.77': cannot connect to port 995: "
 	run url pop://jane@127.99.88.77:110
-	assert_output_has "pophaul: jane@127.99.88.77: cannot connect to port 110: "
+	assert_output_has "pophaul: jane@127.99.88.77: '127.99.88.77': cannot connect to port 110: "
 	run url --tls starttls pop://jane@127.99.88.77
-	assert_output_has "pophaul: jane@127.99.88.77: cannot connect to port 110: "
+	assert_output_has "pophaul: jane@127.99.88.77: '127.99.88.77': cannot connect to port 110: "
 	start_fakepop --tls -e 'messages 1'
 	run url --tls-trust-file "$CA_FILE" "pop://jane@$HOST:$PORT"
 	assert_status 0
@@ -722,7 +722,7 @@ ends() {
 
 @test "status 69: the server cannot be reached, does not answer, or needs its administrator" {
 	PORT=$(free_port) SERVER_TLS=none
-	ends 69 "pophaul: home: cannot connect to port $PORT: "
+	ends 69 "pophaul: home: '127.0.0.1': cannot connect to port $PORT: "
 	start_fakepop -e 'on /^(AUTH|USER)/ send -ERR [SYS/PERM] no disk'
 	ends 69 'no disk'
 	start_fakepop -e stall
