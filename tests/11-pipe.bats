@@ -270,9 +270,9 @@ pophaul: a: message 2 (uid-2): command '$HOME/hang' was killed: it took longer t
 @test "a child that a command leaves behind is not waited for, be it silent or not" {
 	command_file leave <<-'EOF'
 		sleep 1000 &
-		echo $! >"$HOME/sleep.pid"
+		echo $! >>"$HOME/left.pid"
 		yes &
-		echo $! >"$HOME/yes.pid"
+		echo $! >>"$HOME/left.pid"
 		exec cat >>"$HOME/taken"
 	EOF
 	start_fakepop -e 'messages 2'
@@ -281,7 +281,7 @@ pophaul: a: message 2 (uid-2): command '$HOME/hang' was killed: it took longer t
 	assert_status 0
 	assert_equal "$stderr" ''
 	[ "$(stat -c %s taken)" -gt 1900 ]
-	kill -0 "$(cat sleep.pid)"
+	kill -0 "$(head -n 1 left.pid)"
 }
 
 @test "a command need not read its input, and may do with it what it likes" {
