@@ -46,12 +46,12 @@ struct deliverer {
 	struct tally tally;
 	struct commit *commit;
 	struct receive *receive;
+	struct plan_policy policy;
 	struct plan_totals totals;
 	struct link_server server;
 	bool has_server;
 	int64_t login_when; /* 0: not logged in yet */
 	uint32_t failures_told, failures_untold;
-	bool has_told_trouble;
 	int64_t progress_due;
 };
 
@@ -84,8 +84,8 @@ open_destination(struct deliverer *d, struct error *err)
 	if (welcome_settle_tries(d->account, d->uidl, &settled, &delivered, err) != 0)
 		return -1;
 	if (settled != 0)
-		log_info("an earlier session died while delivering %zu messages: %zu had arrived",
-			settled, delivered);
+		log_info("an earlier session died while delivering %zu message%s: %zu had arrived",
+			settled, plural(settled), delivered);
 	if (welcome_own_id(d->uidl, &owner, err) != 0)
 		return -1;
 	d->dest = dest_open(d->account, owner, err);
@@ -205,37 +205,40 @@ await_listing(struct deliverer *d, struct error *err)
 
 /* Say what the limits leave out: nobody should wonder where a mail is. */
 static void
-log_plan(const struct deliverer *d, bool only_deletes)
+log_plan(const struct deliverer *d)
 {
 	uint32_t big = 0, beyond = 0;
 
 	for (size_t i = 0; i < d->roster.count; i++) {
 		const struct plan_row *row = &d->roster.rows[i];
-		char id[QUOTE_SIZE];
+		char id[QUOTE_SIZE], reason[PLAN_REASON_SIZE];
 
 		big += row->verdict == PLAN_SKIP_BIG;
 		beyond += row->verdict == PLAN_SKIP_LIMIT;
-		if (row->verdict != PLAN_LEAVE && log_is_on(LOG_LEVEL_VERBOSE))
-			log_verbose("message %u (%s): %s", row->number,
-				quote_bytes(id, row->id.data, row->id.len), row->reason);
+		if (row->verdict == PLAN_LEAVE || !log_is_on(LOG_LEVEL_VERBOSE))
+			continue;
+		plan_explain(row, &d->policy, reason);
+		log_verbose("message %u (%s): %s", row->number,
+			quote_bytes(id, row->id.data, row->id.len), reason);
 	}
 	if (big != 0)
-		log_info("%u messages stay on the server: bigger than max-size (%llu octets)", big,
-			(unsigned long long)d->account->max_size);
-	if (only_deletes)
+		log_info("left on the server: %u message%s bigger than max-size (%llu octets)", big,
+			plural(big), (unsigned long long)d->account->max_size);
+	if (d->policy.only_deletes)
 		log_info("the last session could not end with QUIT: this one deletes what waits, "
-			 "%u messages are fetched next time",
-			beyond);
+			 "%u message%s left for the next",
+			beyond, plural(beyond));
 	else if (beyond != 0)
-		log_info("%u messages wait for the next session: max-messages is %u", beyond,
-			d->account->max_messages);
+		log_info("left for the next session: %u message%s, max-messages is %u", beyond,
+			plural(beyond), d->account->max_messages);
 }
 
 static void
 make_plan(struct deliverer *d)
 {
 	const struct uidl_facts *facts = uidl_facts(d->uidl);
-	struct plan_policy policy = {
+
+	d->policy = (struct plan_policy){
 		.keep = d->account->keep,
 		.max_size = d->account->max_size,
 		.max_messages = d->account->max_messages,
@@ -245,23 +248,11 @@ make_plan(struct deliverer *d)
 		.doubts_ids = facts->numbers[UIDL_EMPTIED_WHEN] != 0,
 		.now = clock_wall_seconds(),
 	};
-
-	plan(d->roster.rows, d->roster.count, d->uidl, &policy, &d->totals);
+	plan(d->roster.rows, d->roster.count, d->uidl, &d->policy, &d->totals);
 	if (is_reading_only(d))
 		return;
-	log_plan(d, policy.only_deletes);
-	roster_add_off(&d->roster, d->uidl, policy.now);
-}
-
-/* Ids are what keeping rests on. */
-static int
-check_server(const struct deliverer *d, struct error *err)
-{
-	if (d->server.has_uidl || d->settings->mode == DELIVERER_LIST ||
-		d->account->keep.kind == ACCOUNT_KEEP_NEVER)
-		return 0;
-	return error_set(err, ERROR_CONFIG,
-		"the server gives no unique ids (UIDL): only keep = \"never\" works with it");
+	log_plan(d);
+	roster_add_off(&d->roster, d->uidl, d->policy.now);
 }
 
 static bool
@@ -294,7 +285,7 @@ show(struct deliverer *d)
 	size_t actions = 0;
 
 	if (d->settings->mode == DELIVERER_DRY_RUN) {
-		show_plan(d->poller, d->account, &d->roster, &d->totals);
+		show_plan(d->poller, d->account, &d->roster, &d->policy, &d->totals);
 		return 0;
 	}
 	show_list_title(d->poller, d->account, &d->roster, d->uidl);
@@ -383,14 +374,13 @@ tell_failures(struct deliverer *d)
 {
 	for (size_t i = 0; i < d->tally.failure_count; i++) {
 		const struct tally_failure *failure = &d->tally.failures[i];
-		bool is_told = failure->is_trouble ? !d->has_told_trouble
-						   : d->failures_told < FAILURES_TOLD;
+		/* The session's error tells of trouble. */
+		bool is_told = !failure->is_trouble && d->failures_told < FAILURES_TOLD;
 		enum log_level level = is_told ? LOG_LEVEL_WARN : LOG_LEVEL_VERBOSE;
 		char id[QUOTE_SIZE];
 
-		d->has_told_trouble |= failure->is_trouble;
 		d->failures_told += is_told;
-		d->failures_untold += !is_told;
+		d->failures_untold += !is_told && !failure->is_trouble;
 		log_line(level, "message %u (%s): %s", failure->row->number,
 			quote_bytes(id, failure->row->id.data, failure->row->id.len),
 			failure->text);
@@ -505,7 +495,8 @@ run_session(struct deliverer *d, struct error *err)
 
 	if (await_listing(d, err) != 0)
 		return -1;
-	is_refused = check_server(d, &refusal) != 0;
+	is_refused = d->settings->mode != DELIVERER_LIST &&
+		welcome_check_server(d->account, &d->server, &refusal) != 0;
 	if (!is_refused)
 		make_plan(d);
 	if (send_plan(d, is_refused, err) != 0 || carry_out(d, err) != 0)
@@ -564,17 +555,19 @@ fill_report(const struct deliverer *d, struct link_report *report)
 static int
 judge(const struct deliverer *d, int result, struct error *err)
 {
-	if (d->tally.has_trouble &&
-		(result == 0 || err->class == ERROR_INTERRUPTED ||
-			error_graver_status(error_exit_status(d->tally.trouble.class),
-				error_exit_status(err->class)) ==
-				error_exit_status(d->tally.trouble.class))) {
-		*err = d->tally.trouble;
-		return -1;
-	}
-	if (result == 0 && peer_is_interrupted(&d->peer))
+	int own = result != 0 ? error_exit_status(err->class) : 0;
+	int trouble = error_exit_status(d->tally.trouble.class);
+
+	if (!d->tally.has_trouble && result == 0 && peer_is_interrupted(&d->peer))
 		return error_set(err, ERROR_INTERRUPTED, "interrupted: the rest comes next time");
-	return result;
+	if (!d->tally.has_trouble)
+		return result;
+	if (result == 0 || err->class == ERROR_INTERRUPTED ||
+		error_graver_status(trouble, own) == trouble)
+		*err = d->tally.trouble;
+	else
+		log_warn("%s", d->tally.trouble.text);
+	return -1;
 }
 
 int
@@ -595,7 +588,8 @@ deliverer_run(struct deliverer *d, struct link *fetcher, struct link *poller,
 	result = judge(d, result, err);
 	send_progress(d, true);
 	if (d->failures_untold != 0)
-		log_warn("%u more messages failed", d->failures_untold);
+		log_warn(
+			"%u more message%s failed", d->failures_untold, plural(d->failures_untold));
 	fill_report(d, report);
 	report->ok = result == 0;
 	if (result != 0)

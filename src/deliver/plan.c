@@ -7,6 +7,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/quote.h"
 #include "base/xalloc.h"
 #include "link/link.h"
 
@@ -14,9 +15,6 @@
 #define GROUP_BIT UINT32_C(0x80000000)
 
 #define NO_ROW UINT32_MAX
-
-/* Days change at quarters of an hour in every time zone: one text serves as long. */
-#define DAY_SLOT 900
 
 /* Room for a day, for a span of time, for the octets of a message. */
 #define DAY_SIZE    16
@@ -31,7 +29,7 @@ struct group {
 	bool is_decided;
 	bool delete_after;
 	enum plan_verdict verdict;
-	char reason[PLAN_REASON_SIZE];
+	enum plan_reason reason;
 };
 
 struct planner {
@@ -42,10 +40,8 @@ struct planner {
 	struct group *groups;
 	uint32_t group_count, group_size;
 	uint32_t *next_row;
-	uint32_t budget;  /* messages that may still be fetched */
-	bool has_idless;  /* messages of a time without UIDL are known */
-	int64_t day_slot; /* what `day` was made for */
-	char day[DAY_SIZE];
+	uint32_t budget; /* messages that may still be fetched */
+	bool has_idless; /* messages of a time without UIDL are known */
 };
 
 bool
@@ -77,62 +73,6 @@ is_too_big(const struct planner *p, const struct plan_row *row)
 		row->octets > p->policy->max_size;
 }
 
-static const char *
-day_of(struct planner *p, int64_t when)
-{
-	time_t seconds = when;
-	struct tm tm;
-
-	if (p->day[0] != '\0' && p->day_slot == when / DAY_SLOT)
-		return p->day;
-	p->day_slot = when / DAY_SLOT;
-	if (localtime_r(&seconds, &tm) == NULL ||
-		strftime(p->day, sizeof p->day, "%Y-%m-%d", &tm) == 0)
-		snprintf(p->day, sizeof p->day, "a day far away");
-	return p->day;
-}
-
-static const char *
-span_text(char out[static SPAN_SIZE], int64_t seconds)
-{
-	int64_t unit = seconds % 86400 == 0 ? 86400 : seconds % 3600 == 0 ? 3600 : 1;
-	const char *name = unit == 86400 ? "day" : unit == 3600 ? "hour" : "second";
-
-	snprintf(out, SPAN_SIZE, "%" PRId64 " %s%s", seconds / unit, name,
-		seconds == unit ? "" : "s");
-	return out;
-}
-
-static const char *
-octets_text(char out[static OCTETS_SIZE], uint64_t octets)
-{
-	if (octets == LINK_OCTETS_UNKNOWN)
-		snprintf(out, OCTETS_SIZE, "not told");
-	else
-		snprintf(out, OCTETS_SIZE, "%" PRIu64, octets);
-	return out;
-}
-
-static void
-explain_big(const struct planner *p, struct plan_row *row)
-{
-	row->verdict = PLAN_SKIP_BIG;
-	snprintf(row->reason, sizeof row->reason,
-		"bigger than max-size (%" PRIu64 " > %" PRIu64 ")", row->octets,
-		p->policy->max_size);
-}
-
-static void
-explain_limit(const struct plan_policy *policy, struct plan_row *row)
-{
-	if (policy->only_deletes)
-		snprintf(row->reason, sizeof row->reason,
-			"next session: this one deletes what waits");
-	else
-		snprintf(row->reason, sizeof row->reason, "beyond max-messages (%" PRIu32 ")",
-			policy->max_messages);
-}
-
 /* A message that the state does not know, or may not know. */
 static void
 plan_new(struct planner *p, size_t index, bool may_be_known)
@@ -142,24 +82,19 @@ plan_new(struct planner *p, size_t index, bool may_be_known)
 
 	if (policy->newest != ACCOUNT_NO_LIMIT && p->count - index > policy->newest) {
 		row->verdict = PLAN_SKIP_OLD;
-		snprintf(row->reason, sizeof row->reason, "not among the newest %" PRIu32,
-			policy->newest);
-		return;
-	}
-	if (is_too_big(p, row)) {
-		explain_big(p, row);
-		return;
-	}
-	if (p->budget == 0) {
+		row->reason = PLAN_NOT_NEWEST;
+	} else if (is_too_big(p, row)) {
+		row->verdict = PLAN_SKIP_BIG;
+		row->reason = PLAN_TOO_BIG;
+	} else if (p->budget == 0) {
 		row->verdict = PLAN_SKIP_LIMIT;
-		explain_limit(policy, row);
-		return;
+		row->reason = PLAN_BEYOND_LIMIT;
+	} else {
+		p->budget--;
+		row->verdict = may_be_known ? PLAN_COMPARE : PLAN_FETCH;
+		row->reason = may_be_known ? PLAN_WITHOUT_ID : PLAN_NEW;
+		row->delete_after = row->delete_if_new = deletes_new(policy);
 	}
-	p->budget--;
-	row->verdict = may_be_known ? PLAN_COMPARE : PLAN_FETCH;
-	row->delete_after = row->delete_if_new = deletes_new(policy);
-	snprintf(row->reason, sizeof row->reason, "%s",
-		may_be_known ? "new or delivered before: the server gives no ids" : "new");
 }
 
 /* Doubts of the last session are settled in this one, whatever its limits: they are not kept for the next. */
@@ -173,24 +108,18 @@ has_doubts(const struct plan_policy *policy)
 static void
 plan_doubtful(struct planner *p, struct plan_row *row, bool is_due)
 {
-	char now[OCTETS_SIZE], before[OCTETS_SIZE];
-	const char *more = "";
-
 	row->verdict = PLAN_LEAVE;
 	if (is_too_big(p, row)) {
-		more = ", too big";
+		row->reason = PLAN_DOUBTFUL_BIG;
 	} else if (p->budget == 0 && !has_doubts(p->policy)) {
-		more = ", next session";
+		row->reason = PLAN_DOUBTFUL_LATER;
 	} else {
 		p->budget -= p->budget != 0;
 		row->verdict = PLAN_COMPARE;
+		row->reason = PLAN_DOUBTFUL;
 		row->delete_after = is_due;
-		more = has_doubts(p->policy) ? ", its id may be used again" : "";
 		row->delete_if_new = deletes_new(p->policy);
 	}
-	snprintf(row->reason, sizeof row->reason, "known since %s, size %s, was %s%s",
-		day_of(p, row->entry->when), octets_text(now, row->octets),
-		octets_text(before, row->entry->octets), more);
 }
 
 /* Whether the state alone does not tell that the listed message is the known one. */
@@ -211,25 +140,14 @@ plan_known(struct planner *p, struct plan_row *row)
 {
 	struct uidl_entry *entry = row->entry;
 	bool is_due = plan_is_due(p->policy, entry);
-	char span[SPAN_SIZE];
 
 	entry->mark = true;
 	if (is_doubtful(p, row, is_due)) {
 		plan_doubtful(p, row, is_due);
 		return;
 	}
-	if (!is_due) {
-		row->verdict = PLAN_LEAVE;
-		snprintf(row->reason, sizeof row->reason, "known since %s", day_of(p, entry->when));
-		return;
-	}
-	row->verdict = PLAN_DELETE;
-	if (p->policy->keep.kind == ACCOUNT_KEEP_NEVER)
-		snprintf(row->reason, sizeof row->reason, "known since %s, not to be kept",
-			day_of(p, entry->when));
-	else
-		snprintf(row->reason, sizeof row->reason, "known since %s, older than %s",
-			day_of(p, entry->when), span_text(span, p->policy->keep.seconds));
+	row->verdict = is_due ? PLAN_DELETE : PLAN_LEAVE;
+	row->reason = is_due ? PLAN_DUE : PLAN_KNOWN;
 }
 
 static int
@@ -297,17 +215,13 @@ judge_group(struct planner *p, struct group *group, bool all_due)
 
 	group->verdict = PLAN_COMPARE;
 	group->delete_after = all_due;
-	if (group->listed != group->known) {
-		snprintf(group->reason, sizeof group->reason,
-			"id listed %" PRIu32 " time%s, known %" PRIu32 " time%s", group->listed,
-			group->listed == 1 ? "" : "s", group->known, group->known == 1 ? "" : "s");
+	group->reason = PLAN_MISCOUNTED;
+	if (group->listed != group->known)
 		return;
-	}
 	is_same = pair_by_size(p, group, &has_unknown);
-	snprintf(group->reason, sizeof group->reason,
-		"known, id shared by %" PRIu32 " messages%s%s", group->known,
-		is_same || has_unknown ? "" : ", sizes changed",
-		has_unknown ? ", sizes not told" : "");
+	group->reason = has_unknown ? PLAN_SHARED_UNTOLD
+		: is_same           ? PLAN_SHARED
+				    : PLAN_SHARED_CHANGED;
 	if (is_same && !has_unknown && all_due && p->policy->doubts_deletions &&
 		!p->policy->only_deletes)
 		return;
@@ -368,12 +282,15 @@ plan_shared(struct planner *p, struct plan_row *row, struct group *group)
 	if (!group->is_decided)
 		decide_group(p, group);
 	row->verdict = group->verdict;
-	memcpy(row->reason, group->reason, sizeof row->reason);
+	row->reason = group->reason;
+	row->listed = group->listed;
+	row->known = group->known;
 	if (row->verdict == PLAN_LEAVE || row->verdict == PLAN_DELETE)
 		return;
 	row->entry = NULL;
 	if (is_too_big(p, row)) {
-		explain_big(p, row);
+		row->verdict = PLAN_SKIP_BIG;
+		row->reason = PLAN_TOO_BIG;
 	} else if (row->verdict == PLAN_COMPARE) {
 		row->delete_after = group->delete_after;
 		row->delete_if_new = deletes_new(p->policy);
@@ -494,4 +411,125 @@ plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_p
 			entry->plan = 0;
 	free(p.groups);
 	free(p.next_row);
+}
+
+static const char *
+day_text(char out[static DAY_SIZE], int64_t when)
+{
+	time_t seconds = when;
+	struct tm tm;
+
+	if (localtime_r(&seconds, &tm) == NULL || strftime(out, DAY_SIZE, "%Y-%m-%d", &tm) == 0)
+		snprintf(out, DAY_SIZE, "a day far away");
+	return out;
+}
+
+static const char *
+span_text(char out[static SPAN_SIZE], int64_t seconds)
+{
+	int64_t unit = seconds % 86400 == 0 ? 86400 : seconds % 3600 == 0 ? 3600 : 1;
+	const char *name = unit == 86400 ? "day" : unit == 3600 ? "hour" : "second";
+
+	snprintf(out, SPAN_SIZE, "%" PRId64 " %s%s", seconds / unit, name,
+		seconds == unit ? "" : "s");
+	return out;
+}
+
+static const char *
+octets_text(char out[static OCTETS_SIZE], uint64_t octets)
+{
+	if (octets == LINK_OCTETS_UNKNOWN)
+		snprintf(out, OCTETS_SIZE, "not told");
+	else
+		snprintf(out, OCTETS_SIZE, "%" PRIu64, octets);
+	return out;
+}
+
+static void
+explain_left_out(const struct plan_row *row, const struct plan_policy *policy,
+	char out[static PLAN_REASON_SIZE])
+{
+	if (row->reason == PLAN_TOO_BIG)
+		snprintf(out, PLAN_REASON_SIZE, "bigger than max-size (%" PRIu64 " > %" PRIu64 ")",
+			row->octets, policy->max_size);
+	else if (row->reason == PLAN_NOT_NEWEST)
+		snprintf(out, PLAN_REASON_SIZE, "not among the newest %" PRIu32, policy->newest);
+	else if (policy->only_deletes)
+		snprintf(out, PLAN_REASON_SIZE, "next session: this one deletes what waits");
+	else
+		snprintf(out, PLAN_REASON_SIZE, "beyond max-messages (%" PRIu32 ")",
+			policy->max_messages);
+}
+
+static void
+explain_known(const struct plan_row *row, const struct plan_policy *policy,
+	char out[static PLAN_REASON_SIZE])
+{
+	char day[DAY_SIZE], span[SPAN_SIZE];
+
+	day_text(day, row->entry->when);
+	if (row->reason == PLAN_KNOWN)
+		snprintf(out, PLAN_REASON_SIZE, "known since %s", day);
+	else if (policy->keep.kind == ACCOUNT_KEEP_NEVER)
+		snprintf(out, PLAN_REASON_SIZE, "known since %s, not to be kept", day);
+	else
+		snprintf(out, PLAN_REASON_SIZE, "known since %s, older than %s", day,
+			span_text(span, policy->keep.seconds));
+}
+
+static void
+explain_doubt(const struct plan_row *row, const struct plan_policy *policy,
+	char out[static PLAN_REASON_SIZE])
+{
+	char day[DAY_SIZE], now[OCTETS_SIZE], before[OCTETS_SIZE];
+	const char *more = row->reason == PLAN_DOUBTFUL_BIG ? ", too big"
+		: row->reason == PLAN_DOUBTFUL_LATER        ? ", next session"
+		: has_doubts(policy)                        ? ", its id may be used again"
+							    : "";
+
+	snprintf(out, PLAN_REASON_SIZE, "known since %s, size %s, was %s%s",
+		day_text(day, row->entry->when), octets_text(now, row->octets),
+		octets_text(before, row->entry->octets), more);
+}
+
+void
+plan_explain(const struct plan_row *row, const struct plan_policy *policy,
+	char out[static PLAN_REASON_SIZE])
+{
+	switch (row->reason) {
+	case PLAN_NEW:
+		snprintf(out, PLAN_REASON_SIZE, "new");
+		break;
+	case PLAN_WITHOUT_ID:
+		snprintf(out, PLAN_REASON_SIZE, "new or delivered before: the server gives no ids");
+		break;
+	case PLAN_TOO_BIG:
+	case PLAN_BEYOND_LIMIT:
+	case PLAN_NOT_NEWEST:
+		explain_left_out(row, policy, out);
+		break;
+	case PLAN_KNOWN:
+	case PLAN_DUE:
+		explain_known(row, policy, out);
+		break;
+	case PLAN_DOUBTFUL:
+	case PLAN_DOUBTFUL_BIG:
+	case PLAN_DOUBTFUL_LATER:
+		explain_doubt(row, policy, out);
+		break;
+	case PLAN_MISCOUNTED:
+		snprintf(out, PLAN_REASON_SIZE,
+			"id listed %" PRIu32 " time%s, known %" PRIu32 " time%s", row->listed,
+			plural(row->listed), row->known, plural(row->known));
+		break;
+	case PLAN_SHARED:
+	case PLAN_SHARED_CHANGED:
+	case PLAN_SHARED_UNTOLD:
+		snprintf(out, PLAN_REASON_SIZE, "known, id shared by %" PRIu32 " messages%s",
+			row->known,
+			row->reason == PLAN_SHARED_CHANGED          ? ", sizes changed"
+				: row->reason == PLAN_SHARED_UNTOLD ? ", sizes not told"
+								    : "");
+		break;
+	}
 }

@@ -33,6 +33,25 @@ enum plan_verdict {
 	PLAN_SKIP_OLD    /* new, not among the `newest` */
 };
 
+/* Why; plan_explain() makes a text of it. */
+enum plan_reason {
+	PLAN_NEW,
+	PLAN_WITHOUT_ID, /* new or known: the server gives no ids */
+	PLAN_TOO_BIG,
+	PLAN_BEYOND_LIMIT,
+	PLAN_NOT_NEWEST,
+	PLAN_KNOWN,
+	PLAN_DUE,            /* known, and not to be kept any longer */
+	PLAN_DOUBTFUL,       /* a known id, but perhaps of another message */
+	PLAN_DOUBTFUL_BIG,   /* the same, too big to be compared */
+	PLAN_DOUBTFUL_LATER, /* the same, compared in the next session */
+	PLAN_MISCOUNTED,     /* the id is listed more or less often than it is known */
+	PLAN_SHARED,         /* the id is known of several messages */
+	PLAN_SHARED_CHANGED, /* and the sizes are not theirs */
+	PLAN_SHARED_UNTOLD   /* and the sizes are not told */
+};
+
+/* Millions of them are held: numbers, no text. */
 struct plan_row {
 	/* from the listing */
 	uint32_t number;
@@ -40,12 +59,13 @@ struct plan_row {
 	struct uidl_id id;
 
 	/* the plan */
+	uint32_t listed, known; /* of an id that several messages share: how many rows, entries */
 	enum plan_verdict verdict;
+	enum plan_reason reason;
 	bool delete_after;  /* FETCH: delete once it is kept; COMPARE: when it is a known message */
 	bool delete_if_new; /* FETCH, COMPARE: delete once it is kept when it is no known message */
 	struct uidl_entry
 		*entry; /* DELETE, LEAVE, COMPARE with one known message: that; else NULL */
-	char reason[PLAN_REASON_SIZE]; /* for people: why */
 };
 
 struct plan_policy {
@@ -82,5 +102,9 @@ bool plan_is_due(const struct plan_policy *policy, const struct uidl_entry *entr
  */
 void plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_policy *policy,
 	struct plan_totals *totals);
+
+/* The reason of a row's verdict, for people; `policy` as plan() had it, right after plan(). */
+void plan_explain(const struct plan_row *row, const struct plan_policy *policy,
+	char out[static PLAN_REASON_SIZE]);
 
 #endif

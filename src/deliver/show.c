@@ -47,8 +47,8 @@ show_list_title(struct link *poller, const struct account *account, const struct
 		octets += row->octets != LINK_OCTETS_UNKNOWN ? row->octets : 0;
 		unseen += is_seen(uidl, row) ? 0 : 1;
 	}
-	buf_printf(&text, "%s: %zu messages, %" PRIu64 " octets, %zu of them new\n", account->name,
-		roster->count, octets, unseen);
+	buf_printf(&text, "%s: %zu message%s, %" PRIu64 " octets, %zu of them new\n", account->name,
+		roster->count, plural(roster->count), octets, unseen);
 	send_text(poller, &text);
 }
 
@@ -100,20 +100,22 @@ describe(const struct plan_row *row)
 
 void
 show_plan(struct link *poller, const struct account *account, const struct roster *roster,
-	const struct plan_totals *totals)
+	const struct plan_policy *policy, const struct plan_totals *totals)
 {
+	char reason[PLAN_REASON_SIZE];
 	struct buf text = {0};
 
 	for (size_t i = 0; i < roster->count; i++) {
 		const struct plan_row *row = &roster->rows[i];
 
 		put_columns(&text, row);
-		buf_printf(&text, "  %s: %s\n", describe(row), row->reason);
+		plan_explain(row, policy, reason);
+		buf_printf(&text, "  %s: %s\n", describe(row), reason);
 	}
 	buf_printf(&text,
-		"%s: would fetch %" PRIu32 " messages (%" PRIu64 " octets), delete %" PRIu32
+		"%s: would fetch %" PRIu32 " message%s (%" PRIu64 " octets), delete %" PRIu32
 		", leave %" PRIu32 ", skip %" PRIu32 "; nothing was changed\n",
-		account->name, totals->fetch, totals->fetch_octets, totals->delete, totals->leave,
-		totals->skip);
+		account->name, totals->fetch, plural(totals->fetch), totals->fetch_octets,
+		totals->delete, totals->leave, totals->skip);
 	send_text(poller, &text);
 }

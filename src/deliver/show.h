@@ -23,8 +23,8 @@ void show_list_row(struct link *poller, const struct plan_row *row, struct uidl 
 /* Its From, Subject and Date, in `header`. */
 void show_list_header(struct link *poller, const char *header, size_t len);
 
-/* Every row: what would happen and why; then the totals. */
+/* Every row: what would happen and why by `policy`; then the totals. */
 void show_plan(struct link *poller, const struct account *account, const struct roster *roster,
-	const struct plan_totals *totals);
+	const struct plan_policy *policy, const struct plan_totals *totals);
 
 #endif

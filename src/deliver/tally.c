@@ -10,8 +10,9 @@ is_trouble(const struct error *err)
 	return err->class != ERROR_DELIVERY_TEMP && err->class != ERROR_DELIVERY_PERM;
 }
 
-void
-tally_note_trouble(struct tally *tally, const struct error *err)
+/* Trouble is what is about more than one message; the gravest stays. */
+static void
+note_trouble(struct tally *tally, const struct error *err)
 {
 	int now, graver;
 
@@ -38,7 +39,7 @@ void
 tally_tell(struct tally *tally, const struct plan_row *row, const struct error *err)
 {
 	tally->failed++;
-	tally_note_trouble(tally, err);
+	note_trouble(tally, err);
 	if (tally->failure_count == tally->failure_size) {
 		tally->failure_size = tally->failure_size != 0 ? 2 * tally->failure_size : 8;
 		tally->failures = xreallocarray(

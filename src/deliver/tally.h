@@ -41,9 +41,6 @@ void tally_fail(struct tally *tally, const struct plan_row *row, const struct er
 /* As tally_fail(), but for a message that was fetched and counted before. */
 void tally_tell(struct tally *tally, const struct plan_row *row, const struct error *err);
 
-/* Remember `err` if it is trouble (neither ERROR_DELIVERY_TEMP nor …_PERM) and graver than what there is. */
-void tally_note_trouble(struct tally *tally, const struct error *err);
-
 /* The failures have been told. */
 void tally_forget_failures(struct tally *tally);
 

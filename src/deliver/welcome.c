@@ -43,7 +43,7 @@ int
 welcome_wait_login_delay(
 	const struct uidl_facts *facts, const volatile int *stop, struct error *err)
 {
-	int64_t left = 0, now = clock_wall_seconds(), deadline;
+	int64_t left = 0, now = clock_wall_seconds(), deadline, second;
 
 	if (facts->login_delay > 0 && facts->login_when > 0 && facts->login_when <= now &&
 		now - facts->login_when < facts->login_delay)
@@ -58,10 +58,8 @@ welcome_wait_login_delay(
 			return error_set(err, ERROR_INTERRUPTED,
 				"interrupted while waiting for the server's login delay");
 		/* A signal ends the wait; one that comes just before it is seen within a second. */
-		poll(NULL, 0,
-			left > 0 && clock_poll_timeout(deadline) > 1000
-				? 1000
-				: clock_poll_timeout(deadline));
+		second = clock_monotonic_ms() + 1000;
+		poll(NULL, 0, clock_poll_timeout(second < deadline ? second : deadline));
 	}
 	return 0;
 }
@@ -82,6 +80,17 @@ welcome_own_id(struct uidl *uidl, int64_t *id_out, struct error *err)
 	/* Before anything is staged under it: a session that dies must find its own. */
 	uidl_add_number(uidl, UIDL_ID, id);
 	return uidl_commit(uidl, err);
+}
+
+/* Ids are what keeping rests on. */
+int
+welcome_check_server(
+	const struct account *account, const struct link_server *server, struct error *err)
+{
+	if (server->has_uidl || account->keep.kind == ACCOUNT_KEEP_NEVER)
+		return 0;
+	return error_set(err, ERROR_CONFIG,
+		"the server gives no unique ids (UIDL): only keep = \"never\" works with it");
 }
 
 static bool

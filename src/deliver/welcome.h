@@ -1,6 +1,6 @@
 /*
- * Before the session: may this account be polled already, and what did a dead
- * session leave half done?
+ * Before the session: may this account be polled already, and with this server, and what
+ * did a dead session leave half done?
  */
 #ifndef POPHAUL_DELIVER_WELCOME_H
 #define POPHAUL_DELIVER_WELCOME_H
@@ -12,11 +12,15 @@
 #include "base/error.h"
 #include "config/account.h"
 #include "deliver/uidl.h"
+#include "link/link.h"
 
 /* LOGIN-DELAY: so much is waited for; more is for the next run. */
 #define WELCOME_WAIT_MAX 30
 
-/* Logins refused in a row before the account is left alone for a while, in seconds, doubled each time. */
+/*
+ * Logins refused in a row before the account is left alone for a while, in seconds, doubled
+ * each time.
+ */
 #define WELCOME_REFUSALS    3
 #define WELCOME_BACKOFF     (15 * 60)
 #define WELCOME_BACKOFF_MAX (24 * 60 * 60)
@@ -29,15 +33,20 @@ int welcome_check_back_off(const struct account *account, const struct uidl_fact
 	int64_t now, struct error *err) __attribute__((warn_unused_result));
 
 /*
- * Wait until the server's LOGIN-DELAY (RFC 2449 section 6.5) is over, or until `*stop`. ERROR_BUSY when
- * more than WELCOME_WAIT_MAX seconds remain, ERROR_INTERRUPTED.
+ * Wait until the server's LOGIN-DELAY (RFC 2449 section 6.5) is over, or until `*stop`.
+ * ERROR_BUSY when more than WELCOME_WAIT_MAX seconds remain, ERROR_INTERRUPTED.
  */
 int welcome_wait_login_delay(const struct uidl_facts *facts, const volatile int *stop,
 	struct error *err) __attribute__((warn_unused_result));
 
+/* ERROR_CONFIG: mail of this account is to be kept, on a server without ids to know it by. */
+int welcome_check_server(const struct account *account, const struct link_server *server,
+	struct error *err) __attribute__((warn_unused_result));
+
 /*
- * Settle the `try` records of a dead session with their destinations, and commit. `settled_out` gets
- * how many there were, `delivered_out` how many of them are delivered. ERROR_WRITE, ERROR_CREATE, ERROR_BUSY (locks).
+ * Settle the `try` records of a dead session with their destinations, and commit.
+ * `settled_out` gets how many there were, `delivered_out` how many of them are delivered.
+ * ERROR_WRITE, ERROR_CREATE, ERROR_BUSY (locks).
  */
 int welcome_settle_tries(const struct account *account, struct uidl *uidl, size_t *settled_out,
 	size_t *delivered_out, struct error *err) __attribute__((warn_unused_result));

@@ -257,12 +257,23 @@ count_known(struct uidl *uidl, const struct uidl_id *id)
 	return n;
 }
 
+/* Holds until the next call. */
+static const char *
+explain(const struct plan_row *row, const struct plan_policy *policy)
+{
+	static char reason[PLAN_REASON_SIZE];
+
+	plan_explain(row, policy, reason);
+	return reason;
+}
+
 /* What holds for every plan. */
 static void
 check_rows(const struct plan_row *rows, size_t count, struct uidl *uidl,
-	const struct plan_totals *totals)
+	const struct plan_policy *policy, const struct plan_totals *totals)
 {
 	struct plan_totals own = {0};
+	char reason[PLAN_REASON_SIZE];
 
 	for (size_t i = 0; i < count; i++) {
 		const struct plan_row *row = &rows[i];
@@ -276,7 +287,8 @@ check_rows(const struct plan_row *rows, size_t count, struct uidl *uidl,
 		CHECK(row->entry == NULL || row->entry->mark);
 		for (size_t k = 0; row->entry != NULL && k < i; k++)
 			CHECK(rows[k].entry != row->entry);
-		CHECK(row->reason[0] != '\0' && strlen(row->reason) < sizeof row->reason);
+		plan_explain(row, policy, reason);
+		CHECK(reason[0] != '\0' && strlen(reason) < sizeof reason - 1);
 		CHECK(is_fetched || (!row->delete_after && !row->delete_if_new));
 		own.fetch += is_fetched;
 		if (is_fetched && row->octets != LINK_OCTETS_UNKNOWN)
@@ -336,10 +348,10 @@ test_cases(void)
 			put_verdict(&verdicts, &rows[k]);
 		text = buf_take_string(&verdicts);
 		CHECK_STR(text, cases[i].verdicts);
-		check_rows(rows, count, uidl, &totals);
+		check_rows(rows, count, uidl, &policy, &totals);
 		check_marks(uidl, cases[i].unmarked);
 		if (cases[i].reason != NULL)
-			CHECK_STR(rows[0].reason, cases[i].reason);
+			CHECK_STR(explain(&rows[0], &policy), cases[i].reason);
 		free(text);
 		free(name);
 		uidl_close(uidl);
@@ -389,18 +401,18 @@ test_extremes(void)
 	rows[2].octets = rows[3].octets = UINT64_MAX - 1;
 	plan(rows, count, uidl, &policy, &totals);
 	CHECK(rows[0].verdict == PLAN_LEAVE);
-	CHECK_STR(rows[0].reason, "known since a day far away");
+	CHECK_STR(explain(&rows[0], &policy), "known since a day far away");
 	CHECK(rows[1].verdict == PLAN_DELETE);
-	CHECK_STR(rows[1].reason, "known since 1970-01-01, older than 36 hours");
+	CHECK_STR(explain(&rows[1], &policy), "known since 1970-01-01, older than 36 hours");
 	CHECK(totals.fetch == 2 && totals.fetch_octets == UINT64_MAX);
 	policy.now = 90;
 	policy.keep.seconds = 90;
 	plan(rows, count, uidl, &policy, &totals);
-	CHECK_STR(rows[1].reason, "known since 1970-01-01, older than 90 seconds");
+	CHECK_STR(explain(&rows[1], &policy), "known since 1970-01-01, older than 90 seconds");
 	policy.keep.kind = ACCOUNT_KEEP_NEVER;
 	rows[0].octets = UINT64_MAX - 2;
 	plan(rows, count, uidl, &policy, &totals);
-	CHECK_STR(rows[0].reason,
+	CHECK_STR(explain(&rows[0], &policy),
 		"known since a day far away, size 18446744073709551613, was 18446744073709551614");
 	uidl_close(uidl);
 }
