@@ -603,7 +603,7 @@ put() {
 	poll -v
 	assert_status 0
 	assert_stderr_has 'message 3 (uid-3): bigger than max-size'
-	assert_stderr_has '1 messages stay on the server: bigger than max-size (1024 octets)'
+	assert_stderr_has 'left on the server: 1 message bigger than max-size (1024 octets)'
 	assert_output_has ', 1 skipped'
 	session_is 1 '1 2 4' ''
 	poll --keep never
@@ -619,12 +619,12 @@ put() {
 	use 'max-messages = 2'
 	poll -v
 	assert_status 0
-	assert_stderr_has '3 messages wait for the next session: max-messages is 2'
+	assert_stderr_has 'left for the next session: 3 messages, max-messages is 2'
 	session_is 1 '1 2' ''
 	poll
 	session_is 2 '3 4' ''
 	poll -v
-	refute_stderr_has 'wait for the next session'
+	refute_stderr_has 'left for the next session'
 	session_is 3 5 ''
 	poll
 	session_is 4 '' ''

@@ -44,7 +44,7 @@ arrived() {
 
 	run --separate-stderr pophaul -v
 	assert_status 0
-	assert_stderr_has 'this one deletes what waits, 2 messages are fetched next time'
+	assert_stderr_has 'this one deletes what waits, 2 messages left for the next'
 	assert_equal "$(transcript 3 | grep -E '^(RETR|DELE|QUIT)' | paste -sd ' ')" \
 		'DELE 1 DELE 3 QUIT'
 

@@ -20,7 +20,7 @@ poll() {
 	# The deliverer's patience here is four seconds, each of these takes about five.
 	start_fakepop -e 'messages 100' -e 'capa -TOP' -e 'on UIDL drip 40 100; normal'
 	account listing 'timeout = "1s"' 'connect-timeout = "1s"' >accounts
-	start_fakepop -e "message \"Subject: slow\nX-Long: $(printf '%0500d')\n\nbody\n\"" \
+	start_fakepop -e "message \"Subject: slow\nX-Long: $(printf '%0500d' 0)\n\nbody\n\"" \
 		-e 'on TOP drip 11 100; normal'
 	account header 'timeout = "1s"' 'connect-timeout = "1s"' >>accounts
 	write_config <accounts
@@ -78,4 +78,42 @@ poll() {
 	# The messages that were deleted and could not be recorded so are found out the next time.
 	run --separate-stderr pophaul
 	assert_status 0
+}
+
+@test "what fails every message alike is told once" {
+	start_fakepop -e 'messages 3'
+	poll 'deliver = "pipe:no-such-command"'
+	assert_status 78
+	assert_equal "$stderr" "pophaul: box: command 'no-such-command' exited with status 127: pophaul: cannot run 'no-such-command': No such file or directory"
+	account box 'deliver = "pipe:no-such-command"' | write_config
+	run --separate-stderr pophaul -v
+	assert_stderr_has 'message 1 (uid-1): command'
+	refute_stderr_has 'more message'
+}
+
+@test "one is one message, and two are two messages" {
+	start_fakepop -e 'messages 1'
+	poll 'max-size = 10' -- -v
+	assert_stderr_has 'left on the server: 1 message bigger than max-size (10 octets)'
+	run --separate-stderr pophaul -l
+	assert_output_has 'box: 1 message, 1000 octets, 1 of them new'
+	start_fakepop -e 'messages 2'
+	poll 'max-size = 10' -- -v
+	assert_stderr_has 'left on the server: 2 messages bigger than max-size (10 octets)'
+	run --separate-stderr pophaul -l
+	assert_output_has 'box: 2 messages, 2000 octets, 2 of them new'
+}
+
+@test "what fails before the login says which host it was" {
+	local case
+
+	for case in 'greeting -ERR full|the server refused the connection' 'greeting nonsense|unexpected reply' \
+		'drop|waiting for the greeting'; do
+		start_fakepop -e "${case%|*}"
+		poll -- -v
+		assert_stderr_has "box: '$HOST': ${case#*|}"
+	done
+	start_fakepop --stls -e 'on STLS send -ERR no'
+	poll
+	assert_stderr_has "box: '$HOST': the server refused STLS"
 }

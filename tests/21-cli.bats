@@ -446,7 +446,7 @@ $(printf '%6d %10s  %s' 1 "$size" '\x1b' | sed 's/\\x1b/a\\x1b[31m/')  new
      4       1000  uid-4  fetch and delete: new
      5       1000  uid-5  skip: beyond max-messages (1)
      6       1000  uid-6  skip: beyond max-messages (1)
-home: would fetch 1 messages (1000 octets), delete 2, leave 0, skip 3; nothing was changed"
+home: would fetch 1 message (1000 octets), delete 2, leave 0, skip 3; nothing was changed"
 	done
 	assert_equal "$(transcript 2 | grep -vE '^(CAPA|AUTH .*|[A-Za-z0-9+/=]{20,})$' | sort | tr '\n' ' ')" 'LIST QUIT UIDL '
 	write_config < <(account home 'newest = 2')
@@ -571,7 +571,7 @@ assert_maildir_is_clean() {
 	run on_terminal '' "$BUILD/pophaul" --progress never
 	assert_status 0
 	assert_output_matches '^home: 2 messages, [34]\.[0-9] KB, 3 left, 1 skipped, 0 failed, [0-9.]+ s$'
-	assert_output_matches '^pophaul: home: 1 messages stay on the server: bigger than max-size \(5000 octets\)$'
+	assert_output_matches '^pophaul: home: left on the server: 1 message bigger than max-size \(5000 octets\)$'
 	run on_terminal '' "$BUILD/pophaul" --progress never
 	assert_output_matches '^home: no new mail, 3 left, 1 skipped, 0 failed, [0-9.]+ s$'
 	run on_terminal '' "$BUILD/pophaul" --quiet --keep never

@@ -38,7 +38,10 @@ int farewell_take_quitting(const struct farewell *farewell, struct uidl *uidl, s
 int farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl *uidl,
 	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
 
-/* How long a server that broke on pipelining is asked in lock step: it may be mended, or was cut by chance. */
+/*
+ * How long a server that broke on pipelining is asked in lock step: it may be mended, or was
+ * cut by chance.
+ */
 #define FAREWELL_LOCK_STEP_SECONDS ((int64_t)30 * 24 * 60 * 60)
 
 bool farewell_is_lock_step(const struct uidl_facts *facts, int64_t now);

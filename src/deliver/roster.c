@@ -10,7 +10,8 @@ roster_add(struct roster *roster, const struct link_row *row, struct error *err)
 {
 	struct plan_row *own;
 
-	if (roster->is_complete || roster->count == ROSTER_ROWS_MAX)
+	if (roster->is_complete || roster->count == LINK_ROWS_MAX ||
+		roster->ids.len + row->uidl_len > LINK_UIDLS_TOTAL_MAX)
 		return error_set(err, ERROR_BUG, "the fetcher sent too many rows");
 	if (!roster->has_uidl && row->uidl_len != 0)
 		return error_set(

@@ -21,9 +21,6 @@
 #include "deliver/uidl.h"
 #include "link/link.h"
 
-/* More rows than any mailbox holds; memory for them is ours to protect. */
-#define ROSTER_ROWS_MAX 16000000
-
 enum message_state {
 	MESSAGE_IDLE,     /* nothing is asked of the fetcher */
 	MESSAGE_AWAITED,  /* to be fetched; not begun */
@@ -53,11 +50,14 @@ struct roster {
 	struct buf ids;      /* octets of all ids */
 };
 
-/* ERROR_BUG: too many rows, an id where the server gives none. */
+/* ERROR_BUG: more than the link's bounds, an id where the server gives none. */
 int roster_add(struct roster *roster, const struct link_row *row, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* The listing is whole; rows do not move any more. ERROR_BUG: not `expected` rows, a number twice. */
+/*
+ * The listing is whole; rows do not move any more. ERROR_BUG: not `expected` rows, a
+ * number twice.
+ */
 int roster_complete(struct roster *roster, uint64_t expected, struct error *err)
 	__attribute__((warn_unused_result));
 

@@ -45,7 +45,10 @@ int state_file_open(struct state_file *file, const char *dir, const char *name, 
 	off_t *size_out, struct error *err) __attribute__((warn_unused_result));
 void state_file_release(struct state_file *file);
 
-/* The next whole line, without its LF, writable until the next call: 1; the end: 0; ERROR_WRITE: -1. */
+/*
+ * The next whole line, without its LF, writable until the next call: 1; the end: 0;
+ * ERROR_WRITE: -1.
+ */
 int state_file_next(struct state_file *file, char **line_out, size_t *len_out, struct error *err)
 	__attribute__((warn_unused_result));
 

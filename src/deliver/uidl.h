@@ -4,7 +4,7 @@
  * and power cuts; what is not in it did not happen.
  *
  *	uidl_open()               lock NAME.lock, read, repair a torn end
- *	uidl_try_count() …        what a dead session was publishing: ask the destination, record got or nothing
+ *	uidl_try_count() …        what a dead session was publishing: ask the destination
  *	uidl_add_…()              queue records and apply them in memory
  *	uidl_commit()             one write, one fdatasync: only now did they happen
  *	uidl_compact()            after a complete listing: rewrite once more than half is dead
@@ -148,7 +148,10 @@ struct uidl_entry *uidl_find_next(struct uidl *uidl, const struct uidl_entry *en
 struct uidl_entry *uidl_find_exact(
 	struct uidl *uidl, const struct uidl_id *id, const struct digest *digest);
 
-/* An UIDL_OFF entry, or a UIDL_GOT entry of no id, with this digest that is not marked; NULL: none. */
+/*
+ * An UIDL_OFF entry, or a UIDL_GOT entry of no id, with this digest that is not marked; NULL:
+ * none.
+ */
 struct uidl_entry *uidl_find_digest(struct uidl *uidl, const struct digest *digest);
 
 /* Walk over all UIDL_GOT and UIDL_OFF entries: start with *at = 0; NULL at the end. */

@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/quote.h"
 #include "fetch/conn.h"
 #include "fetch/listing.h"
 #include "fetch/pop3.h"
@@ -116,10 +117,10 @@ list(struct fetcher *fetcher, struct error *err)
 
 /*
  * RFC 2449 section 6.7: a client that leaves mail must say so when the server will not
- * keep it.
+ * keep it. At each poll, and there is nothing new in it, so it is no noise for cron.
  */
 static void
-warn_of_expiry(const struct fetcher *fetcher)
+tell_expiry(const struct fetcher *fetcher)
 {
 	const struct account_keep *keep = &fetcher->account->keep;
 	int64_t days = fetcher->session.caps.expire_days;
@@ -129,12 +130,12 @@ warn_of_expiry(const struct fetcher *fetcher)
 	if (keep->kind == ACCOUNT_KEEP_AGE && keep->seconds <= days * SECONDS_A_DAY)
 		return;
 	if (days == 0)
-		log_warn("the server does not let mail stay after it was fetched, whatever 'keep' "
+		log_info("the server does not let mail stay after it was fetched, whatever 'keep' "
 			 "says");
 	else
-		log_warn("the server deletes mail after %lld days, which is sooner than 'keep' "
-			 "says",
-			(long long)days);
+		log_info(
+			"the server deletes mail after %lld day%s, which is sooner than 'keep' says",
+			(long long)days, plural((uint64_t)days));
 }
 
 static void
@@ -323,9 +324,10 @@ leave(struct fetcher *fetcher, struct error *err)
 	struct transfer_totals totals = transfer_totals(fetcher->transfer);
 
 	if (must_not_quit(fetcher)) {
-		log_warn("%zu fetched messages are not kept: leaving without QUIT, so that the "
-			 "server deletes nothing; %zu deletions wait for the next session",
-			totals.unkept, totals.deletions);
+		log_warn("leaving without QUIT, so that the server deletes nothing: %zu fetched "
+			 "message%s not kept, %zu deletion%s left for the next session",
+			totals.unkept, plural(totals.unkept), totals.deletions,
+			plural(totals.deletions));
 		return 0;
 	}
 	if (run_phase(fetcher, TRANSFER_DELETIONS, err) != 0) {
@@ -352,7 +354,7 @@ run_session(struct fetcher *fetcher, struct error *err)
 		return -1;
 	fetcher->session.is_listed = true;
 	log_listing(fetcher);
-	warn_of_expiry(fetcher);
+	tell_expiry(fetcher);
 	if (tell_listing(fetcher, err) != 0)
 		return -1;
 	if (fetch(fetcher, err) != 0)

@@ -12,9 +12,9 @@ append_row(struct listing *listing, uint32_t number, struct error *err)
 {
 	struct listing_row *row;
 
-	if (listing->count == LISTING_ROWS_MAX) {
+	if (listing->count == LINK_ROWS_MAX) {
 		error_set(err, ERROR_PROTOCOL, "the server lists more than %u messages",
-			LISTING_ROWS_MAX);
+			LINK_ROWS_MAX);
 		return NULL;
 	}
 	if (listing->count == listing->size) {
@@ -38,9 +38,9 @@ listing_add_uidl(
 	if (len > LINK_UIDL_MAX)
 		return error_set(err, ERROR_PROTOCOL,
 			"the UIDL of message %u is longer than %u octets", number, LINK_UIDL_MAX);
-	if (listing->uidls.len + len > LISTING_UIDL_TOTAL_MAX)
+	if (listing->uidls.len + len > LINK_UIDLS_TOTAL_MAX)
 		return error_set(err, ERROR_PROTOCOL, "the UIDLs are longer than %u octets in all",
-			LISTING_UIDL_TOTAL_MAX);
+			LINK_UIDLS_TOTAL_MAX);
 	row = append_row(listing, number, err);
 	if (row == NULL)
 		return -1;
@@ -101,9 +101,9 @@ listing_add_octets(struct listing *listing, uint32_t number, uint64_t octets, st
 		row = listing_find(listing, number);
 	}
 	if (row == NULL) {
-		if (++listing->unmatched > LISTING_ROWS_MAX)
+		if (++listing->unmatched > LINK_ROWS_MAX)
 			return error_set(err, ERROR_PROTOCOL,
-				"the server's LIST is longer than %u lines", LISTING_ROWS_MAX);
+				"the server's LIST is longer than %u lines", LINK_ROWS_MAX);
 		return 0;
 	}
 	if (row->is_sized)

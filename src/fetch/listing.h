@@ -8,7 +8,7 @@
  *
  * Without UIDL, listing_add_octets() and listing_end() alone. Afterwards the
  * rows are in the order of their numbers, each number once. A server that
- * sends a number twice, or 0, or more than the bounds below, has broken the
+ * sends a number twice, or 0, or more than the link's bounds, has broken the
  * protocol, and its listing must not be used at all.
  */
 #ifndef POPHAUL_FETCH_LISTING_H
@@ -21,12 +21,10 @@
 #include "base/buf.h"
 #include "base/error.h"
 
-/* The most messages of a maildrop: 400 MB of rows are all that a server can make us hold. */
-#define LISTING_ROWS_MAX (16u * 1024 * 1024)
-
-/* The most octets of all ids together. */
-#define LISTING_UIDL_TOTAL_MAX (1024u * 1024 * 1024)
-
+/*
+ * 24 octets for each of LINK_ROWS_MAX rows, and LINK_UIDLS_TOTAL_MAX octets of ids: 400 MB are
+ * all that a server can make us hold.
+ */
 struct listing_row {
 	uint64_t octets; /* POP3_OCTETS_UNKNOWN when the server did not tell */
 	uint32_t number;

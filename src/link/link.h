@@ -31,6 +31,10 @@
 /* The longest UIDL that is accepted (RFC 1939 says 70; servers send more). */
 #define LINK_UIDL_MAX 4096
 
+/* The most messages of a maildrop, and the most octets of all their UIDLs together. */
+#define LINK_ROWS_MAX        (8u * 1024 * 1024)
+#define LINK_UIDLS_TOTAL_MAX (192u * 1024 * 1024)
+
 enum link_type {
 	/* fetcher → deliverer, in this order */
 	LINK_PHASE = 1, /* value: enum link_phase; before the listing */
