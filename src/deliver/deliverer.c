@@ -273,7 +273,7 @@ ask_for(struct deliverer *d, size_t i)
 		link_put_action(d->peer.link, row->number, LINK_VERB_DELETE);
 		return true;
 	default:
-		message->entry = row->entry;
+		/* Nothing is written for what stays: of a big mailbox that is nearly all. */
 		return false;
 	}
 }

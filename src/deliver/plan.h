@@ -51,21 +51,20 @@ enum plan_reason {
 	PLAN_SHARED_UNTOLD   /* and the sizes are not told */
 };
 
-/* Millions of them are held: numbers, no text. */
+/* Millions of them are held: numbers, no text, and no room between them. */
 struct plan_row {
 	/* from the listing */
-	uint32_t number;
-	uint64_t octets; /* or LINK_OCTETS_UNKNOWN */
 	struct uidl_id id;
+	uint64_t octets; /* or LINK_OCTETS_UNKNOWN */
+	uint32_t number;
 
 	/* the plan */
-	uint32_t listed, known; /* of an id that several messages share: how many rows, entries */
-	enum plan_verdict verdict;
-	enum plan_reason reason;
-	bool delete_after;  /* FETCH: delete once it is kept; COMPARE: when it is a known message */
-	bool delete_if_new; /* FETCH, COMPARE: delete once it is kept when it is no known message */
-	struct uidl_entry
-		*entry; /* DELETE, LEAVE, COMPARE with one known message: that; else NULL */
+	enum plan_verdict verdict : 8;
+	enum plan_reason reason : 8;
+	bool delete_after : 1;    /* FETCH: once it is kept; COMPARE: when it is a known message */
+	bool delete_if_new : 1;   /* FETCH, COMPARE: once it is kept, when it is no known message */
+	struct uidl_entry *entry; /* DELETE, LEAVE, COMPARE with one known message; else NULL */
+	uint32_t listed, known;   /* of an id that several messages share: how many rows, entries */
 };
 
 struct plan_policy {

@@ -40,25 +40,22 @@ compare_numbers(const void *a, const void *b, void *rows)
 	return x < y ? -1 : x > y;
 }
 
-int
-roster_complete(struct roster *roster, uint64_t expected, struct error *err)
+/* Nearly every server lists in order, and the fetcher sorts: an index is for one that does not. */
+static int
+index_numbers(struct roster *roster, struct error *err)
 {
-	const char *id = buf_data(&roster->ids);
+	size_t i = 1;
 
-	if (roster->is_complete || expected != roster->count)
-		return error_set(err, ERROR_BUG, "the fetcher sent %zu rows and says it is %llu",
-			roster->count, (unsigned long long)expected);
-	roster->is_complete = true;
-	roster->by_number = xcalloc(roster->count + 1, sizeof *roster->by_number);
-	roster->messages = xcalloc(roster->count + 1, sizeof *roster->messages);
-	for (size_t i = 0; i < roster->count; i++) {
-		roster->rows[i].id.data = id;
-		id += roster->rows[i].id.len;
+	while (i < roster->count && roster->rows[i - 1].number < roster->rows[i].number)
+		i++;
+	if (i >= roster->count)
+		return 0;
+	roster->by_number = xcalloc(roster->count, sizeof *roster->by_number);
+	for (i = 0; i < roster->count; i++)
 		roster->by_number[i] = (uint32_t)i;
-	}
 	qsort_r(roster->by_number, roster->count, sizeof *roster->by_number, compare_numbers,
 		roster->rows);
-	for (size_t i = 1; i < roster->count; i++) {
+	for (i = 1; i < roster->count; i++) {
 		uint32_t number = roster->rows[roster->by_number[i]].number;
 
 		if (roster->rows[roster->by_number[i - 1]].number == number)
@@ -68,6 +65,23 @@ roster_complete(struct roster *roster, uint64_t expected, struct error *err)
 	return 0;
 }
 
+int
+roster_complete(struct roster *roster, uint64_t expected, struct error *err)
+{
+	const char *id = buf_data(&roster->ids);
+
+	if (roster->is_complete || expected != roster->count)
+		return error_set(err, ERROR_BUG, "the fetcher sent %zu rows and says it is %llu",
+			roster->count, (unsigned long long)expected);
+	roster->is_complete = true;
+	roster->messages = xcalloc(roster->count + 1, sizeof *roster->messages);
+	for (size_t i = 0; i < roster->count; i++) {
+		roster->rows[i].id.data = id;
+		id += roster->rows[i].id.len;
+	}
+	return index_numbers(roster, err);
+}
+
 ssize_t
 roster_find(const struct roster *roster, uint32_t number, struct error *err)
 {
@@ -75,10 +89,11 @@ roster_find(const struct roster *roster, uint32_t number, struct error *err)
 
 	while (low < high) {
 		size_t middle = low + (high - low) / 2;
-		uint32_t at = roster->rows[roster->by_number[middle]].number;
+		size_t row = roster->by_number != NULL ? roster->by_number[middle] : middle;
+		uint32_t at = roster->rows[row].number;
 
 		if (at == number)
-			return (ssize_t)roster->by_number[middle];
+			return (ssize_t)row;
 		if (at < number)
 			low = middle + 1;
 		else

@@ -46,7 +46,7 @@ struct roster {
 	size_t count, size;
 	bool has_uidl;
 	bool is_complete;
-	uint32_t *by_number; /* indices of rows, sorted by number */
+	uint32_t *by_number; /* indices of rows, sorted by number; NULL: as the rows are */
 	struct buf ids;      /* octets of all ids */
 };
 
