@@ -478,9 +478,8 @@ is_complete(struct transfer *transfer)
 static void
 tell_drained(struct transfer *transfer)
 {
-	if (transfer->phase != TRANSFER_BODIES || transfer->told_drained)
-		return;
-	if (transfer->flight.count != 0 || transfer->agenda.unsettled == 0)
+	if (transfer->phase != TRANSFER_BODIES || transfer->told_drained ||
+		transfer->flight.count != 0 || transfer->agenda.unsettled == 0)
 		return;
 	link_put(transfer->settings.link, LINK_DRAINED);
 	transfer->told_drained = true;
