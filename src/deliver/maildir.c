@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -119,36 +118,18 @@ mark_subfolder(const char *path, struct error *err)
 	return result;
 }
 
-static bool
-is_dead(long pid)
-{
-	/* Our own number was another's before: we have made no file yet. */
-	return pid == (long)getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH);
-}
-
-/* Whether `name` is a unique name of this owner and host whose process is gone. */
+/*
+ * Whether `name` is a unique name of this owner. Its session is dead: the lock of the state, whose
+ * number the owner is, is ours. (Its process may not be: a killed one lets go of the lock first.)
+ */
 static bool
 is_own_stray(const struct maildir *m, const char *name)
 {
-	char tail[sizeof m->host + OWNER_HEX + 4];
-	size_t name_len = strlen(name), tail_len;
-	const char *p = name;
-	char *end;
-	long pid;
+	char mark[OWNER_HEX + 3];
+	const char *p = name + strspn(name, "0123456789");
 
-	tail_len = (size_t)snprintf(tail, sizeof tail, "A%s.%s", m->owner, m->host);
-	p += strspn(p, "0123456789");
-	if (p == name || strncmp(p, ".M", 2) != 0)
-		return false;
-	p += 2;
-	p += strspn(p, "0123456789");
-	if (*p != 'P' || !isdigit((unsigned char)p[1]))
-		return false;
-	errno = 0;
-	pid = strtol(p + 1, &end, 10);
-	if (errno != 0 || pid <= 0 || *end != 'Q' || name_len < tail_len)
-		return false;
-	return strcmp(name + name_len - tail_len, tail) == 0 && is_dead(pid);
+	snprintf(mark, sizeof mark, "A%s.", m->owner);
+	return p != name && strncmp(p, ".M", 2) == 0 && strstr(p, mark) != NULL;
 }
 
 /* Files in tmp/ of dead sessions that published nothing of them. Failing to is harmless. */
