@@ -4,10 +4,10 @@
  *
  * Unique names:
  *
- *	SECONDS.M<usec>P<pid>Q<number>R<random>A<account>.HOST        in tmp/
- *	SECONDS.M<usec>P<pid>Q<number>R<random>A<account>.HOST,S=<octets>,W=<octets>   in new/, and the token
+ *	SECONDS.M<usec>P<pid>Q<number>R<random>A<owner>.HOST        in tmp/
+ *	SECONDS.M<usec>P<pid>Q<number>R<random>A<owner>.HOST,S=<octets>,W=<octets>   in new/, and the token
  *
- * A<account> is a digest of the account's name: accounts that share a Maildir
+ * A<owner> is a digest of the account's name: accounts that share a Maildir
  * never touch each other's files in tmp/. S is the size on disk, W the size with
  * CRLF for each LF; one behind a CR counts as it is, for so does Dovecot, which
  * (as Courier) reads both.
