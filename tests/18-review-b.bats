@@ -21,7 +21,7 @@ compile() {
 		#undef RENAME_NOREPLACE
 		#pragma GCC poison renameat2
 	EOF
-	compile src/deliver/maildir_recover.o CPPFLAGS="-include $PWD/musl.h"
+	compile src/deliver/dest/maildir_recover.o CPPFLAGS="-include $PWD/musl.h"
 }
 
 # Without one more call allowed, no process of AddressSanitizer's could end.

@@ -21,10 +21,10 @@
 
 #include "base/digest.h"
 #include "base/error.h"
-#include "deliver/dest.h"
+#include "deliver/dest/dest.h"
 #include "deliver/roster.h"
 #include "deliver/tally.h"
-#include "deliver/uidl.h"
+#include "deliver/state/uidl.h"
 #include "link/link.h"
 
 enum commit_fate {

@@ -7,7 +7,7 @@
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "deliver/commit.h"
-#include "deliver/dest.h"
+#include "deliver/dest/dest.h"
 #include "deliver/farewell.h"
 #include "deliver/peer.h"
 #include "deliver/plan.h"
@@ -15,7 +15,7 @@
 #include "deliver/roster.h"
 #include "deliver/show.h"
 #include "deliver/tally.h"
-#include "deliver/uidl.h"
+#include "deliver/state/uidl.h"
 #include "deliver/welcome.h"
 
 /* A group is committed when the link has been quiet for so long. */

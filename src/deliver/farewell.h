@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "deliver/roster.h"
 #include "deliver/tally.h"
-#include "deliver/uidl.h"
+#include "deliver/state/uidl.h"
 #include "link/link.h"
 
 /* A zeroed struct: nothing is deleted yet. */

@@ -18,7 +18,7 @@
 #include <stdint.h>
 
 #include "config/account.h"
-#include "deliver/uidl.h"
+#include "deliver/state/uidl.h"
 
 /* Room for the longest reason. */
 #define PLAN_REASON_SIZE 96

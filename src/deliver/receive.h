@@ -12,10 +12,10 @@
 #include "base/error.h"
 #include "config/account.h"
 #include "deliver/commit.h"
-#include "deliver/dest.h"
+#include "deliver/dest/dest.h"
 #include "deliver/roster.h"
 #include "deliver/tally.h"
-#include "deliver/uidl.h"
+#include "deliver/state/uidl.h"
 #include "link/link.h"
 
 /* Octets of a message's header that are searched for Return-Path. */

@@ -18,7 +18,7 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "deliver/plan.h"
-#include "deliver/uidl.h"
+#include "deliver/state/uidl.h"
 #include "link/link.h"
 
 enum message_state {

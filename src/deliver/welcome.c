@@ -7,7 +7,7 @@
 
 #include "base/clock.h"
 #include "base/xalloc.h"
-#include "deliver/dest.h"
+#include "deliver/dest/dest.h"
 
 int64_t
 welcome_back_off(uint32_t refusals)

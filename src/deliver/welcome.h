@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "config/account.h"
-#include "deliver/uidl.h"
+#include "deliver/state/uidl.h"
 #include "link/link.h"
 
 /* LOGIN-DELAY: so much is waited for; more is for the next run. */

@@ -5,13 +5,13 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/quote.h"
-#include "fetch/conn.h"
+#include "fetch/wire/conn.h"
 #include "fetch/listing.h"
 #include "fetch/pop3.h"
 #include "fetch/sandbox.h"
 #include "fetch/sasl.h"
 #include "fetch/session.h"
-#include "fetch/tls.h"
+#include "fetch/wire/tls.h"
 #include "fetch/transfer.h"
 
 /* Rows queued before the link is flushed: a listing of millions must not be held twice. */

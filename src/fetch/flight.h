@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "fetch/conn.h"
+#include "fetch/wire/conn.h"
 
 /* The most commands in flight: enough for small messages over a long way. */
 #define FLIGHT_COMMANDS_MAX 512

@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "config/account.h"
-#include "fetch/conn.h"
+#include "fetch/wire/conn.h"
 #include "fetch/pop3_parse.h"
 
 /* Room for a mechanism's name in logs. */

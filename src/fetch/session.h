@@ -18,7 +18,7 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "config/account.h"
-#include "fetch/conn.h"
+#include "fetch/wire/conn.h"
 #include "fetch/listing.h"
 #include "fetch/login.h"
 #include "fetch/pop3_parse.h"

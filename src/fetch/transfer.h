@@ -21,7 +21,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
-#include "fetch/conn.h"
+#include "fetch/wire/conn.h"
 #include "fetch/listing.h"
 #include "link/link.h"
 

@@ -1,4 +1,4 @@
-#include "fetch/conn.h"
+#include "fetch/wire/conn.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "check.h"
-#include "fetch/net.h"
+#include "fetch/wire/net.h"
 
 /* Long enough for a loaded machine; only broken code waits for it. */
 #define PATIENCE_MS 10000

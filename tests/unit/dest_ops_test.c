@@ -21,11 +21,11 @@
 #include "base/file.h"
 #include "base/xalloc.h"
 #include "check.h"
-#include "deliver/dest.h"
-#include "deliver/dotlock.h"
-#include "deliver/maildir.h"
-#include "deliver/mbox_file.h"
-#include "deliver/spool.h"
+#include "deliver/dest/dest.h"
+#include "deliver/dest/dotlock.h"
+#include "deliver/dest/maildir.h"
+#include "deliver/dest/mbox_file.h"
+#include "deliver/dest/spool.h"
 
 static char root[] = "/tmp/pophaul-dest-XXXXXX";
 static struct error err;

@@ -16,8 +16,8 @@
 #include "base/file.h"
 #include "base/xalloc.h"
 #include "check.h"
-#include "deliver/record.h"
-#include "deliver/uidl.h"
+#include "deliver/state/record.h"
+#include "deliver/state/uidl.h"
 #include "link/link.h"
 
 #define HEADER "pophaul-uidl 1\n"

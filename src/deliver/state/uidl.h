@@ -1,0 +1,212 @@
+/*
+ * The UIDL state of one account: a text log, STATE-DIR/NAME.uidl, that says
+ * which messages of the server are delivered. What is in it survives kill -9
+ * and power cuts; what is not in it did not happen.
+ *
+ *	uidl_open()               lock NAME.lock, read, repair a torn end
+ *	uidl_try_count() …        what a dead session was publishing: ask the destination
+ *	uidl_add_…()              queue records and apply them in memory
+ *	uidl_commit()             one write, one fdatasync: only now did they happen
+ *	uidl_compact()            after a complete listing: rewrite once more than half is dead
+ *	uidl_close()
+ *
+ * The file, one record a line:
+ *
+ *	pophaul-uidl 1
+ *	dest TEXT                           where what follows goes
+ *	try TOKEN OCTETS DIGEST UID         about to be published under TOKEN
+ *	got WHEN OCTETS DIGEST UID          delivered and durable
+ *	off WHEN UID [DIGEST]               no longer listed; its digest is kept 30 days
+ *	bye UID [DIGEST]                    deleted by us, confirmed: forgotten
+ *	drop DIGEST                         one `off` of this digest is forgotten
+ *	end                                 all tries before are settled
+ *	fact login WHEN DELAY               last login, LOGIN-DELAY in seconds
+ *	fact lockstep WHEN                  the server breaks on pipelining
+ *	fact unquit WHEN                    the last session could not QUIT, and deletions wait
+ *	fact deleting WHEN                  deletions began, and were not confirmed
+ *	fact emptied WHEN                   the last listing was empty
+ *	fact id NUMBER                      which state this is, among all of one account
+ *	fact failures COUNT WHEN CLASS      sessions failed in a row; COUNT 0 ends the row
+ *
+ * Octets outside 0x21-0x7E and '%' are written %XX. A UID field "%" is the
+ * empty id, "%-" a message of a server without UIDL; OCTETS "-" is a size that
+ * the server did not tell. UIDs are opaque octets, and a multiset. DIGEST after
+ * bye or off says which of several entries of one id is meant; an `off` with a
+ * DIGEST that no `got` matches stands for itself (so compaction writes them). A
+ * `got` settles the oldest `try` of its id and digest. A `bye` or `drop` that
+ * matches nothing, and a fact of an unknown kind, mean nothing.
+ *
+ * Ended by LF; an unended last line is cut off. Any other unreadable line (or an
+ * empty file): the file is set aside as NAME.uidl.damaged-TIME, a warning is
+ * due, the readable records are kept. A first line of another version is refused.
+ */
+#ifndef POPHAUL_DELIVER_STATE_UIDL_H
+#define POPHAUL_DELIVER_STATE_UIDL_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/digest.h"
+#include "base/error.h"
+
+/* How long the digest of a vanished message is kept: servers renumber whole mailboxes at once. */
+#define UIDL_OFF_SECONDS (30 * 24 * 60 * 60)
+
+/* The longest token of a try: file names, offsets. */
+#define UIDL_TOKEN_MAX 1024
+
+struct uidl;
+
+enum uidl_access {
+	UIDL_READ_ONLY, /* no lock, no repair, no file made: for --list and --dry-run */
+	UIDL_LOCKED
+};
+
+/* A message id: octets, or that the server gives none. */
+struct uidl_id {
+	const char *data;
+	size_t len;
+	bool none; /* a server without UIDL */
+};
+
+enum uidl_status {
+	UIDL_GOT,
+	UIDL_OFF,
+	UIDL_DEAD /* forgotten; never handed out */
+};
+
+/* Private: neighbours in a chain of one of the indexes. */
+struct uidl_link {
+	uint32_t next, prev;
+};
+
+/* One delivered message. Entries never move: pointers hold until uidl_close(). */
+struct uidl_entry {
+	int64_t when;    /* delivered; UIDL_OFF: vanished */
+	uint64_t octets; /* as listed at that time, or LINK_OCTETS_UNKNOWN */
+	struct digest digest;
+	uint32_t index, id_place; /* private */
+	struct uidl_link by_id, by_digest;
+	uint32_t plan; /* private to plan(): 0 outside of it */
+	uint16_t id_len;
+	uint8_t status; /* enum uidl_status */
+	bool none : 1;  /* of a server without UIDL */
+	bool mark : 1;  /* the caller's: seen in this listing; false after open, never taken back */
+};
+
+struct uidl_try {
+	const char *dest; /* the destination's text then; NULL when the log has none */
+	const char *token;
+	uint64_t octets;
+	struct digest digest;
+	struct uidl_id id;
+};
+
+/* Facts of one number, mostly a time; 0: not so. */
+enum uidl_number {
+	UIDL_LOCK_STEP_WHEN,
+	UIDL_UNQUIT_WHEN,
+	UIDL_DELETING_WHEN,
+	UIDL_EMPTIED_WHEN,
+	UIDL_ID,
+	UIDL_NUMBER_COUNT
+};
+
+struct uidl_facts {
+	int64_t login_when; /* 0: never */
+	int64_t login_delay;
+	int64_t numbers[UIDL_NUMBER_COUNT];
+	uint32_t failures;
+	int64_t failures_when;
+	enum error_class failures_class;
+};
+
+/*
+ * `name` is the account's. ERROR_BUSY: locked by another process. ERROR_CREATE,
+ * ERROR_WRITE; ERROR_CONFIG: written by a newer pophaul, left alone. A missing
+ * file is an empty state; folder (0700) and file (0600) are made when UIDL_LOCKED.
+ * `damaged_out` (may be NULL) gets the name under which a damaged file was set
+ * aside, or NULL (always NULL when UIDL_READ_ONLY); the caller frees it and warns.
+ */
+struct uidl *uidl_open(const char *state_dir, const char *name, enum uidl_access access,
+	char **damaged_out, struct error *err) __attribute__((warn_unused_result));
+
+/* Release memory, file, lock. Queued records that were not committed are dropped. NULL is fine. */
+void uidl_close(struct uidl *uidl);
+
+const struct uidl_facts *uidl_facts(const struct uidl *uidl);
+
+/* The first UIDL_GOT entry of an id, and the next one of the same id; NULL: none (more). */
+struct uidl_entry *uidl_find(struct uidl *uidl, const struct uidl_id *id);
+struct uidl_entry *uidl_find_next(struct uidl *uidl, const struct uidl_entry *entry);
+
+/*
+ * A UIDL_GOT entry of this id with this digest that is not marked; NULL: none.
+ * For an id that several messages share: constant time however many they are.
+ */
+struct uidl_entry *uidl_find_exact(
+	struct uidl *uidl, const struct uidl_id *id, const struct digest *digest);
+
+/*
+ * An UIDL_OFF entry, or a UIDL_GOT entry of no id, with this digest that is not marked; NULL:
+ * none.
+ */
+struct uidl_entry *uidl_find_digest(struct uidl *uidl, const struct digest *digest);
+
+/* Walk over all UIDL_GOT and UIDL_OFF entries: start with *at = 0; NULL at the end. */
+struct uidl_entry *uidl_each(struct uidl *uidl, size_t *at);
+
+/* The id of an entry; its octets hold until uidl_close(). */
+struct uidl_id uidl_entry_id(const struct uidl *uidl, const struct uidl_entry *entry);
+
+/*
+ * What a dead session left half done, in the order of the log: `try` records
+ * without a `got` behind them, as found by uidl_open(). The list stays as it is
+ * until uidl_clear_tries(); uidl_add_got() may be called while walking over it.
+ */
+size_t uidl_try_count(const struct uidl *uidl);
+const struct uidl_try *uidl_try_at(const struct uidl *uidl, size_t index);
+
+/*
+ * All tries so far are settled, each by uidl_add_got() or found undone: queues
+ * `end` when there are any, those of this session included. To be committed with
+ * the last of the `got`. A try of this session whose publishing failed must be ended and committed
+ * BEFORE its file in tmp/ is removed: the next start would take it for delivered.
+ */
+void uidl_clear_tries(struct uidl *uidl);
+
+/*
+ * Queue records. uidl_add_got() makes a new entry and returns it. uidl_add_off()
+ * does nothing to an entry that is off; uidl_add_bye() forgets one that is got or
+ * off. Ids are at most LINK_UIDL_MAX octets, tokens UIDL_TOKEN_MAX.
+ */
+void uidl_add_dest(
+	struct uidl *uidl, const char *text); /* queued only when it differs from the last one */
+void uidl_add_try(struct uidl *uidl, const char *token, uint64_t octets,
+	const struct digest *digest, const struct uidl_id *id);
+struct uidl_entry *uidl_add_got(struct uidl *uidl, int64_t when, uint64_t octets,
+	const struct digest *digest, const struct uidl_id *id);
+void uidl_add_off(struct uidl *uidl, struct uidl_entry *entry, int64_t when);
+void uidl_add_bye(struct uidl *uidl, struct uidl_entry *entry);
+void uidl_add_login(struct uidl *uidl, int64_t when, int64_t delay);
+void uidl_add_number(struct uidl *uidl, enum uidl_number which,
+	int64_t number); /* queued only when it differs */
+void uidl_add_failures(struct uidl *uidl, uint32_t count, int64_t when, enum error_class class);
+
+/*
+ * Write what is queued, fdatasync. Nothing queued: nothing is done. ERROR_WRITE:
+ * the log is cut back to its last good end, what is in memory is ahead of it, every
+ * later commit fails too, for the same reason: end the session.
+ */
+int uidl_commit(struct uidl *uidl, struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * Drop expired UIDL_OFF entries and, when more than half of the records (and
+ * more than a handful) are dead, write the file anew. To be called with nothing queued and no
+ * tries of this session open. ERROR_CREATE, ERROR_WRITE: the old file is still good.
+ */
+int uidl_compact(struct uidl *uidl, int64_t now, struct error *err)
+	__attribute__((warn_unused_result));
+
+#endif

@@ -1,0 +1,480 @@
+#include "fetch/wire/conn.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/quote.h"
+#include "base/secret.h"
+#include "base/xalloc.h"
+#include "fetch/wire/net.h"
+#include "fetch/wire/tls.h"
+#include "link/link.h"
+
+/* What one conn_fill() reads: much more adds nothing, and less costs system calls. */
+#define FILL_SIZE 131072
+
+/* Most octets of a line in the wire log; the log cuts a little beyond that. */
+#define WIRE_SHOWN_MAX 1024
+
+struct conn {
+	const struct account *account;
+	int fd;
+	int watch_fd;
+	struct link *link; /* hears signs of life; NULL: nobody does */
+	struct tls *tls;   /* NULL: in clear */
+
+	struct buf input;
+	struct buf output;
+	bool output_is_secret; /* its memory must be wiped */
+	int64_t last_progress; /* monotonic ms */
+
+	/* Set when the stream broke behind octets that are still to be handed out. */
+	bool is_broken;
+	struct error broken;
+	/* Set when nothing more can be sent, whatever can still be received. */
+	bool is_mute;
+	struct error mute;
+
+	char local_name[NET_NAME_SIZE];
+	char remote_name[NET_NAME_SIZE];
+};
+
+static int
+start_tls(struct conn *conn, int64_t deadline, bool after_stls, struct error *err)
+{
+	struct tls_settings settings = {
+		.host = conn->account->host,
+		.trust_file = conn->account->tls_trust_file,
+		.after_stls = after_stls,
+	};
+
+	conn->tls = tls_new(conn->fd, &settings, err);
+	if (conn->tls == NULL)
+		return -1;
+	if (tls_handshake(conn->tls, deadline, conn->watch_fd, err) != 0)
+		return -1;
+	conn->last_progress = clock_monotonic_ms();
+	return 0;
+}
+
+struct conn *
+conn_open(const struct account *account, int watch_fd, struct error *err)
+{
+	struct net_target target = {
+		.host = account->host,
+		.port = account->port,
+		.deadline = clock_monotonic_ms() + account->connect_timeout_ms,
+		.watch_fd = watch_fd,
+	};
+	struct conn *conn;
+	int fd = net_connect(&target, err);
+
+	if (fd < 0)
+		return NULL;
+	conn = xcalloc(1, sizeof *conn);
+	conn->account = account;
+	conn->fd = fd;
+	conn->watch_fd = watch_fd;
+	conn->last_progress = clock_monotonic_ms();
+	net_name(fd, false, conn->local_name);
+	net_name(fd, true, conn->remote_name);
+	if (account->tls == ACCOUNT_TLS_IMPLICIT &&
+		start_tls(conn, target.deadline, false, err) != 0) {
+		conn_close(conn);
+		return NULL;
+	}
+	return conn;
+}
+
+/* Forget what was to be sent, and wipe it when it held a secret. */
+static void
+drop_output(struct conn *conn)
+{
+	if (conn->output_is_secret)
+		secret_wipe(conn->output.base, conn->output.size);
+	conn->output_is_secret = false;
+	buf_clear(&conn->output);
+}
+
+void
+conn_close(struct conn *conn)
+{
+	if (conn == NULL)
+		return;
+	if (conn->tls != NULL)
+		tls_say_goodbye(conn->tls);
+	tls_free(conn->tls);
+	close(conn->fd);
+	drop_output(conn);
+	buf_release(&conn->output);
+	buf_release(&conn->input);
+	free(conn);
+}
+
+void
+conn_unwatch(struct conn *conn)
+{
+	conn->watch_fd = -1;
+}
+
+void
+conn_set_link(struct conn *conn, struct link *link)
+{
+	conn->link = link;
+}
+
+int
+conn_start_tls(struct conn *conn, struct error *err)
+{
+	assert(conn->tls == NULL && conn->output.len == 0);
+	if (conn->input.len != 0)
+		return error_set(err, ERROR_TLS,
+			"octets in clear came behind the answer to STLS: somebody may be tampering "
+			"with the connection");
+	return start_tls(conn, clock_monotonic_ms() + conn->account->connect_timeout_ms, true, err);
+}
+
+bool
+conn_is_secure(const struct conn *conn)
+{
+	return conn->tls != NULL;
+}
+
+const char *
+conn_security(const struct conn *conn)
+{
+	return conn->tls != NULL ? tls_description(conn->tls) : "no TLS";
+}
+
+unsigned
+conn_key_bits(const struct conn *conn)
+{
+	return conn->tls != NULL ? tls_key_bits(conn->tls) : 0;
+}
+
+const char *
+conn_local_name(const struct conn *conn)
+{
+	return conn->local_name;
+}
+
+const char *
+conn_remote_name(const struct conn *conn)
+{
+	return conn->remote_name;
+}
+
+static void
+log_wire_line(char direction, const char *line, size_t len)
+{
+	char quoted[WIRE_SHOWN_MAX];
+
+	if (log_is_on(LOG_LEVEL_WIRE))
+		log_wire("%c %s", direction, quote_bytes_into(quoted, sizeof quoted, line, len));
+}
+
+/* Append a line and its CRLF. A growing buffer must not leave a secret behind in freed memory. */
+static void
+append_line(struct conn *conn, const char *line, size_t len)
+{
+	struct buf old = conn->output;
+
+	assert(memchr(line, '\r', len) == NULL && memchr(line, '\n', len) == NULL &&
+		memchr(line, '\0', len) == NULL);
+	if (conn->output_is_secret && old.size - old.start - old.len < len + 2) {
+		conn->output = (struct buf){0};
+		buf_reserve(&conn->output, 2 * old.size + len + 2);
+		buf_append(&conn->output, buf_data(&old), old.len);
+		secret_wipe(old.base, old.size);
+		buf_release(&old);
+	}
+	buf_append(&conn->output, line, len);
+	buf_append(&conn->output, "\r\n", 2);
+}
+
+void
+conn_queue(struct conn *conn, const char *command, size_t len)
+{
+	log_wire_line('>', command, len);
+	append_line(conn, command, len);
+}
+
+void
+conn_queuef(struct conn *conn, const char *format, ...)
+{
+	struct buf line = {0};
+	va_list args;
+
+	va_start(args, format);
+	buf_vprintf(&line, format, args);
+	va_end(args);
+	conn_queue(conn, buf_data(&line), line.len);
+	buf_release(&line);
+}
+
+void
+conn_queue_secret(struct conn *conn, const char *line, size_t len, const char *shown)
+{
+	log_wire_line('>', shown, strlen(shown));
+	conn->output_is_secret = true;
+	append_line(conn, line, len);
+}
+
+size_t
+conn_pending(const struct conn *conn)
+{
+	return conn->output.len;
+}
+
+/* As tls_send(), for either kind of connection. */
+static int
+send_some(struct conn *conn, size_t *len_out, struct error *err)
+{
+	const char *data = buf_data(&conn->output);
+	ssize_t sent;
+
+	if (conn->tls != NULL)
+		return tls_send(conn->tls, data, conn->output.len, len_out, err);
+	do
+		sent = send(conn->fd, data, conn->output.len, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return 0;
+	if (sent < 0)
+		return error_set(err, ERROR_NET, "connection lost: %s", strerror(errno));
+	*len_out = (size_t)sent;
+	return 1;
+}
+
+int
+conn_flush(struct conn *conn, struct error *err)
+{
+	size_t sent = 0;
+	int result = 1;
+
+	/* TLS is one state for both directions: nothing goes out after a failure to receive. */
+	if (conn->is_broken && conn->tls != NULL && conn->output.len != 0 && !conn->is_mute) {
+		conn->is_mute = true;
+		conn->mute = conn->broken;
+	}
+	while (!conn->is_mute && conn->output.len != 0 && result == 1) {
+		result = send_some(conn, &sent, &conn->mute);
+		if (result == 1) {
+			conn->last_progress = clock_monotonic_ms();
+			buf_consume(&conn->output, sent);
+		}
+		conn->is_mute = result < 0;
+	}
+	if (conn->output.len == 0 || conn->is_mute)
+		drop_output(conn);
+	if (conn->is_mute)
+		*err = conn->mute;
+	return conn->is_mute ? -1 : 0;
+}
+
+/* As tls_recv(), for either kind of connection, into the end of the input. */
+static int
+receive_some(struct conn *conn, struct error *err)
+{
+	size_t room = conn->tls != NULL ? TLS_RECORD_MAX : FILL_SIZE;
+	char *data = buf_reserve(&conn->input, room);
+	size_t len = 0;
+	ssize_t got;
+	int result;
+
+	if (conn->tls != NULL) {
+		result = tls_recv(conn->tls, data, room, &len, err);
+		if (result == 1)
+			buf_commit(&conn->input, len);
+		return result;
+	}
+	do
+		got = recv(conn->fd, data, room, 0);
+	while (got < 0 && errno == EINTR);
+	if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK))
+		return 0;
+	if (got < 0)
+		return error_set(err, ERROR_NET, "connection lost: %s", strerror(errno));
+	if (got == 0)
+		return error_set(err, ERROR_NET, "the server closed the connection");
+	buf_commit(&conn->input, (size_t)got);
+	return 1;
+}
+
+/* TLS hands out one record at a time: go on until a batch is full or no more is there. */
+static int
+receive_batch(struct conn *conn, struct error *err)
+{
+	size_t goal = conn->input.len + FILL_SIZE - TLS_RECORD_MAX;
+	int first = receive_some(conn, err), more = first;
+
+	while (conn->tls != NULL && more == 1 && conn->input.len < goal)
+		more = receive_some(conn, &conn->broken);
+	/* What came before the end of the stream is handed out first, then the end is told. */
+	if (first < 0)
+		conn->broken = *err;
+	conn->is_broken = first < 0 || more < 0;
+	return first;
+}
+
+int
+conn_fill(struct conn *conn, struct error *err)
+{
+	uint64_t before = conn->tls != NULL ? tls_octets_received(conn->tls) : 0;
+	int result;
+
+	if (conn->is_broken) {
+		*err = conn->broken;
+		return -1;
+	}
+	result = receive_batch(conn, err);
+	/* A long record that comes slowly is progress, although none of it can be read yet. */
+	if (result == 1 || (conn->tls != NULL && tls_octets_received(conn->tls) != before))
+		conn->last_progress = clock_monotonic_ms();
+	return result;
+}
+
+int
+conn_next_line(struct conn *conn, struct conn_line *line, struct error *err)
+{
+	const char *data = buf_data(&conn->input);
+	size_t seen = conn->input.len;
+	const char *end;
+
+	if (seen > CONN_LINE_MAX + 2)
+		seen = CONN_LINE_MAX + 2;
+	end = memchr(data, '\n', seen);
+	if (end == NULL && seen < CONN_LINE_MAX + 2)
+		return 0;
+	if (end == NULL)
+		return error_set(err, ERROR_PROTOCOL,
+			"the server sent a line of more than %d octets", CONN_LINE_MAX);
+	line->data = data;
+	line->len = (size_t)(end - data);
+	buf_consume(&conn->input, line->len + 1);
+	if (line->len != 0 && data[line->len - 1] == '\r')
+		line->len--;
+	log_wire_line('<', line->data, line->len);
+	return 1;
+}
+
+/*
+ * Sending failed with `why`: the server may have said more ("-ERR too many connections") before it
+ * hung up.
+ */
+static int
+read_last_words(
+	struct conn *conn, struct conn_line *line, const struct error *why, struct error *err)
+{
+	struct error ignored;
+	int found;
+
+	do
+		found = conn_next_line(conn, line, &ignored);
+	while (found == 0 && conn_fill(conn, &ignored) > 0);
+	if (found > 0)
+		return 0;
+	*err = *why;
+	return -1;
+}
+
+/* Something came, perhaps a part of a line only: the deliverer should know that we are at work. */
+static int
+fill_and_tell(struct conn *conn, struct error *err)
+{
+	if (conn_fill(conn, err) < 0)
+		return -1;
+	if (conn->link == NULL)
+		return 0;
+	link_put_alive(conn->link);
+	return link_flush(conn->link, err);
+}
+
+int
+conn_read_line(struct conn *conn, struct conn_line *line, struct error *err)
+{
+	struct conn_wait wait = {.other_events = POLLIN, .wants_input = true};
+	struct error failure;
+	int result;
+
+	for (;;) {
+		result = conn_next_line(conn, line, err);
+		if (result != 0)
+			return result < 0 ? -1 : 0;
+		if (conn_flush(conn, &failure) != 0)
+			return read_last_words(conn, line, &failure, err);
+		wait.deadline = conn->last_progress + conn->account->timeout_ms;
+		wait.other_fd = conn->watch_fd;
+		if (conn_wait(conn, &wait, err) != 0)
+			return -1;
+		if (wait.other_revents != 0)
+			return net_set_interrupted(err);
+		if (wait.timed_out)
+			return error_set(err, ERROR_TIMEOUT, "no answer for %lld second%s",
+				(long long)conn->account->timeout_ms / 1000,
+				plural((uint64_t)conn->account->timeout_ms / 1000));
+		if (wait.has_input && fill_and_tell(conn, err) != 0)
+			return -1;
+	}
+}
+
+const char *
+conn_peek(const struct conn *conn, size_t *len_out)
+{
+	*len_out = conn->input.len;
+	return buf_data(&conn->input);
+}
+
+void
+conn_consume(struct conn *conn, size_t len)
+{
+	buf_consume(&conn->input, len);
+}
+
+int
+conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
+{
+	bool is_ready = wait->wants_input &&
+		(conn->is_broken || (conn->tls != NULL && tls_has_buffered(conn->tls)));
+	bool wants_output = conn->output.len != 0;
+	struct pollfd fds[] = {
+		{.fd = conn->fd,       .events = 0                 },
+		{.fd = wait->other_fd, .events = wait->other_events},
+	};
+	int ready;
+
+	if (wait->wants_input)
+		fds[0].events |= POLLIN;
+	if (wants_output)
+		fds[0].events |= POLLOUT;
+	/* Of a server that hung up poll(2) would tell without end, also when nobody asks. */
+	if (fds[0].events == 0)
+		fds[0].fd = -1;
+
+	ready = poll(fds, 2, is_ready ? 0 : clock_poll_timeout(wait->deadline));
+	if (ready < 0 && errno != EINTR)
+		return error_set_errno(err, ERROR_SYSTEM, "poll");
+	if (ready < 0)
+		fds[0].revents = fds[1].revents = 0;
+	wait->has_input = is_ready || (wait->wants_input && (fds[0].revents & ~POLLOUT) != 0);
+	wait->has_output = wants_output && (fds[0].revents & ~POLLIN) != 0;
+	wait->other_revents = fds[1].revents;
+	wait->timed_out = ready <= 0 && !is_ready && clock_monotonic_ms() >= wait->deadline;
+	return 0;
+}
+
+int64_t
+conn_last_progress(const struct conn *conn)
+{
+	return conn->last_progress;
+}

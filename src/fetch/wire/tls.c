@@ -1,0 +1,443 @@
+#include "fetch/wire/tls.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/xalloc.h"
+#include "fetch/wire/net.h"
+#include "fetch/wire/tlscert.h"
+
+/* GnuTLS alone calls recv(2) twice a record; servers that make a record of each line show that. */
+#define RAW_SIZE 131072
+
+/*
+ * TLS 1.2 at least (RFC 8997), and no RSA-1024 and its like. The administrator's
+ * /etc/gnutls/config stays in force.
+ */
+#define PRIORITY "-VERS-TLS1.1:-VERS-TLS1.0:%PROFILE_MEDIUM"
+
+/* Reference name and key purpose: what gnutls_certificate_verify_peers() takes. */
+#define VERIFY_COUNT 2
+
+struct tls {
+	int fd;
+	char *host;
+	char *trust_file;
+	bool after_stls;
+
+	gnutls_session_t session;
+	gnutls_certificate_credentials_t own_credentials; /* NULL: the shared ones */
+	gnutls_typed_vdata_st verify[VERIFY_COUNT];       /* GnuTLS keeps a pointer to it */
+
+	int socket_errno;          /* of the last failed send or recv */
+	bool is_broken;            /* a send or recv has failed for good */
+	size_t unsent;             /* octets of a send that GnuTLS has encrypted and not sent */
+	uint64_t received;         /* octets from the socket */
+	char first_octets[4];      /* the very first of them: tells POP3 in clear from TLS */
+	char description[64];      /* TLS version and cipher; "" before the handshake */
+	size_t raw_start, raw_len; /* what of `raw` GnuTLS has not yet taken */
+	char raw[RAW_SIZE];
+};
+
+static gnutls_certificate_credentials_t system_credentials;
+
+/* What GnuTLS calls an error, without its full stop. */
+static int
+library_error(struct error *err, const char *what, int code)
+{
+	const char *reason = gnutls_strerror(code);
+	size_t len = strlen(reason);
+
+	if (len != 0 && reason[len - 1] == '.')
+		len--;
+	return error_set(err, ERROR_TLS, "%s: %.*s", what, (int)len, reason);
+}
+
+int
+tls_prepare(bool needs_system_trust, struct error *err)
+{
+	int count;
+
+	unsetenv("SSLKEYLOGFILE");
+	if (!needs_system_trust || system_credentials != NULL)
+		return 0;
+	if (gnutls_certificate_allocate_credentials(&system_credentials) != 0)
+		return error_set(err, ERROR_SYSTEM, "GnuTLS is out of memory");
+	count = gnutls_certificate_set_x509_system_trust(system_credentials);
+	if (count > 0)
+		return 0;
+	gnutls_certificate_free_credentials(system_credentials);
+	system_credentials = NULL;
+	if (count < 0)
+		return library_error(
+			err, "the system's trusted certificates cannot be loaded", count);
+	return error_set(err, ERROR_TLS,
+		"the system has no trusted certificates: install its ca-certificates package or "
+		"set tls-trust-file");
+}
+
+/* The transport functions that GnuTLS calls: errno is its way to hear of EAGAIN. */
+
+/* Refill `raw`; 1, or what recv(2) gave: 0 at the end of the stream, -1 and errno. */
+static int
+receive_raw(struct tls *tls)
+{
+	ssize_t got;
+
+	do
+		got = recv(tls->fd, tls->raw, sizeof tls->raw, 0);
+	while (got < 0 && errno == EINTR);
+	if (got <= 0) {
+		tls->socket_errno = got < 0 ? errno : 0;
+		return (int)got;
+	}
+	for (size_t i = 0; i < (size_t)got && tls->received + i < sizeof tls->first_octets; i++)
+		tls->first_octets[tls->received + i] = tls->raw[i];
+	tls->received += (size_t)got;
+	tls->raw_start = 0;
+	tls->raw_len = (size_t)got;
+	return 1;
+}
+
+static ssize_t
+pull(gnutls_transport_ptr_t transport, void *data, size_t len)
+{
+	struct tls *tls = transport;
+	int result = tls->raw_len != 0 ? 1 : receive_raw(tls);
+
+	if (result != 1)
+		return result;
+	if (len > tls->raw_len)
+		len = tls->raw_len;
+	memcpy(data, tls->raw + tls->raw_start, len);
+	tls->raw_start += len;
+	tls->raw_len -= len;
+	return (ssize_t)len;
+}
+
+static int
+pull_timeout(gnutls_transport_ptr_t transport, unsigned ms)
+{
+	struct tls *tls = transport;
+	struct pollfd fd = {.fd = tls->fd, .events = POLLIN};
+
+	return tls->raw_len != 0 ? 1 : poll(&fd, 1, (int)ms);
+}
+
+static ssize_t
+push(gnutls_transport_ptr_t transport, const giovec_t *pieces, int count)
+{
+	struct tls *tls = transport;
+	struct msghdr message = {.msg_iov = (struct iovec *)pieces, .msg_iovlen = (size_t)count};
+	ssize_t sent;
+
+	do
+		sent = sendmsg(tls->fd, &message, MSG_NOSIGNAL);
+	while (sent < 0 && errno == EINTR);
+	if (sent < 0)
+		tls->socket_errno = errno;
+	return sent;
+}
+
+static int
+load_trust_file(struct tls *tls, struct error *err)
+{
+	int count;
+
+	/* GnuTLS does not tell why a file cannot be read. */
+	if (access(tls->trust_file, R_OK) != 0)
+		return error_set_errno(
+			err, ERROR_CONFIG, "tls-trust-file '%s' cannot be read", tls->trust_file);
+	if (gnutls_certificate_allocate_credentials(&tls->own_credentials) != 0)
+		return error_set(err, ERROR_SYSTEM, "GnuTLS is out of memory");
+	count = gnutls_certificate_set_x509_trust_file(
+		tls->own_credentials, tls->trust_file, GNUTLS_X509_FMT_PEM);
+	if (count > 0)
+		return 0;
+	return error_set(err, ERROR_CONFIG,
+		"tls-trust-file '%s' holds no certificate in PEM format", tls->trust_file);
+}
+
+static void
+set_verification(struct tls *tls)
+{
+	tls->verify[0].type = GNUTLS_DT_DNS_HOSTNAME;
+	tls->verify[0].data = (unsigned char *)tls->host;
+	tls->verify[0].size = (unsigned)strlen(tls->host);
+	tls->verify[1].type = GNUTLS_DT_KEY_PURPOSE_OID;
+	tls->verify[1].data = (unsigned char *)GNUTLS_KP_TLS_WWW_SERVER;
+	tls->verify[1].size = sizeof GNUTLS_KP_TLS_WWW_SERVER - 1;
+	gnutls_session_set_verify_cert2(tls->session, tls->verify, VERIFY_COUNT, 0);
+}
+
+static int
+set_up_session(struct tls *tls, struct error *err)
+{
+	gnutls_datum_t alpn = {.data = (unsigned char *)"pop3", .size = 4};
+	const char *at = NULL;
+	int code;
+
+	code = gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
+	if (code != 0)
+		return library_error(err, "TLS cannot be set up", code);
+	code = gnutls_set_default_priority_append(tls->session, PRIORITY, &at, 0);
+	if (code != 0)
+		return library_error(err, "TLS cannot be set up (see /etc/gnutls/config)", code);
+	code = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
+		tls->own_credentials != NULL ? tls->own_credentials : system_credentials);
+	if (code == 0 && !net_is_address(tls->host))
+		code = gnutls_server_name_set(
+			tls->session, GNUTLS_NAME_DNS, tls->host, strlen(tls->host));
+	if (code == 0)
+		code = gnutls_alpn_set_protocols(tls->session, &alpn, 1, 0);
+	if (code != 0)
+		return library_error(err, "TLS cannot be set up", code);
+	gnutls_transport_set_ptr(tls->session, tls);
+	gnutls_transport_set_pull_function(tls->session, pull);
+	gnutls_transport_set_pull_timeout_function(tls->session, pull_timeout);
+	gnutls_transport_set_vec_push_function(tls->session, push);
+	return 0;
+}
+
+struct tls *
+tls_new(int fd, const struct tls_settings *settings, struct error *err)
+{
+	struct tls *tls = xcalloc(1, sizeof *tls);
+
+	tls->fd = fd;
+	tls->host = xstrdup(settings->host);
+	tls->trust_file = xstrdup(settings->trust_file);
+	tls->after_stls = settings->after_stls;
+	if (net_is_address(tls->host))
+		tls->host[strcspn(tls->host, "%")] = '\0'; /* no certificate knows our zones */
+
+	assert(tls->trust_file != NULL || system_credentials != NULL);
+	if ((tls->trust_file != NULL && load_trust_file(tls, err) != 0) ||
+		set_up_session(tls, err) != 0) {
+		tls_free(tls);
+		return NULL;
+	}
+	set_verification(tls);
+	return tls;
+}
+
+void
+tls_free(struct tls *tls)
+{
+	if (tls == NULL)
+		return;
+	if (tls->session != NULL)
+		gnutls_deinit(tls->session);
+	if (tls->own_credentials != NULL)
+		gnutls_certificate_free_credentials(tls->own_credentials);
+	free(tls->trust_file);
+	free(tls->host);
+	free(tls);
+}
+
+static int
+refuse_certificate(const struct tls *tls, unsigned status, struct error *err)
+{
+	struct tlscert_expected expected = {.host = tls->host, .trust_file = tls->trust_file};
+
+	return tlscert_refuse(tls->session, &expected, status, err);
+}
+
+/*
+ * Check once more what the handshake checked: on a resumed session GnuTLS checks nothing, and no
+ * setting of the session should decide alone whether strangers are let in.
+ */
+static int
+check_certificate(struct tls *tls, struct error *err)
+{
+	unsigned status = 0;
+	int code =
+		gnutls_certificate_verify_peers(tls->session, tls->verify, VERIFY_COUNT, &status);
+
+	if (code != 0)
+		return library_error(err, "the server's certificate cannot be verified", code);
+	/* Where there is no other name GnuTLS takes the common name, which anybody could have chosen. */
+	if (status == 0 && !tlscert_has_names(tls->session))
+		status = GNUTLS_CERT_INVALID | GNUTLS_CERT_UNEXPECTED_OWNER;
+	return status == 0 ? 0 : refuse_certificate(tls, status, err);
+}
+
+/* What a POP3 server says first when no TLS was expected. */
+static bool
+is_speaking_clear(const struct tls *tls)
+{
+	return memcmp(tls->first_octets, "+OK", 3) == 0 ||
+		memcmp(tls->first_octets, "-ERR", 4) == 0;
+}
+
+static int
+clear_text_error(const struct tls *tls, struct error *err)
+{
+	if (tls->after_stls)
+		return error_set(
+			err, ERROR_TLS, "the server sent POP3 in clear after it agreed to STLS");
+	return error_set(err, ERROR_TLS,
+		"the server speaks POP3 in clear on this port: use tls = \"starttls\", or its "
+		"port for TLS (995)");
+}
+
+static int
+alert_error(const struct tls *tls, struct error *err)
+{
+	gnutls_alert_description_t alert = gnutls_alert_get(tls->session);
+	const char *name = gnutls_alert_get_name(alert);
+
+	if (alert == GNUTLS_A_PROTOCOL_VERSION)
+		return error_set(err, ERROR_TLS,
+			"the server has neither TLS 1.2 nor TLS 1.3; older versions are not safe");
+	return error_set(err, ERROR_TLS, "the server broke TLS off: %s",
+		name != NULL ? name : "alert of an unknown kind");
+}
+
+/* A fatal code of GnuTLS; `where` says when it came, for codes without words of ours. */
+static int
+session_error(const struct tls *tls, const char *where, int code, struct error *err)
+{
+	switch (code) {
+	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
+		return refuse_certificate(
+			tls, gnutls_session_get_verify_cert_status(tls->session), err);
+	case GNUTLS_E_PREMATURE_TERMINATION:
+		return error_set(err, ERROR_NET,
+			"the server closed the connection without TLS close_notify");
+	case GNUTLS_E_PULL_ERROR:
+	case GNUTLS_E_PUSH_ERROR:
+		return error_set(
+			err, ERROR_NET, "connection lost: %s", strerror(tls->socket_errno));
+	case GNUTLS_E_FATAL_ALERT_RECEIVED:
+		return alert_error(tls, err);
+	case GNUTLS_E_UNSUPPORTED_VERSION_PACKET:
+		return error_set(err, ERROR_TLS,
+			"the server has neither TLS 1.2 nor TLS 1.3; older versions are not safe");
+	default:
+		return library_error(err, where, code);
+	}
+}
+
+static int
+handshake_error(const struct tls *tls, int code, struct error *err)
+{
+	if (is_speaking_clear(tls))
+		return clear_text_error(tls, err);
+	if (code == GNUTLS_E_PREMATURE_TERMINATION)
+		return error_set(err, ERROR_NET,
+			"the server closed the connection during the TLS handshake");
+	session_error(tls, "TLS handshake", code, err);
+	/* The server's administrator should read in a log why; nobody here waits for that. */
+	(void)gnutls_alert_send_appropriate(tls->session, code);
+	return -1;
+}
+
+int
+tls_handshake(struct tls *tls, int64_t deadline, int watch_fd, struct error *err)
+{
+	int code;
+
+	while ((code = gnutls_handshake(tls->session)) != 0) {
+		short events = gnutls_record_get_direction(tls->session) != 0 ? POLLOUT : POLLIN;
+
+		if (gnutls_error_is_fatal(code))
+			return handshake_error(tls, code, err);
+		/* A server that always has one more octet must not outlive the deadline. */
+		if (clock_monotonic_ms() >= deadline)
+			return error_set(err, ERROR_TIMEOUT, "TLS handshake: timed out");
+		if ((code == GNUTLS_E_AGAIN || tls->raw_len == 0) &&
+			net_wait(tls->fd, events, deadline, watch_fd, err) != 0)
+			return error_prefix(err, "TLS handshake");
+	}
+	snprintf(tls->description, sizeof tls->description, "%s %s",
+		gnutls_protocol_get_name(gnutls_protocol_get_version(tls->session)),
+		gnutls_cipher_get_name(gnutls_cipher_get(tls->session)));
+	return check_certificate(tls, err);
+}
+
+int
+tls_recv(struct tls *tls, char *data, size_t room, size_t *len_out, struct error *err)
+{
+	ssize_t got = gnutls_record_recv(tls->session, data, room);
+
+	if (got > 0) {
+		*len_out = (size_t)got;
+		return 1;
+	}
+	if (got == 0)
+		return error_set(err, ERROR_NET, "the server closed the connection");
+	/* Also tickets, and offers to renegotiate, which are passed over. */
+	if (!gnutls_error_is_fatal((int)got))
+		return 0;
+	tls->is_broken = true;
+	return session_error(tls, "TLS", (int)got, err);
+}
+
+int
+tls_send(struct tls *tls, const char *data, size_t len, size_t *len_out, struct error *err)
+{
+	ssize_t sent;
+
+	if (tls->unsent != 0) {
+		assert(len >= tls->unsent);
+		len = tls->unsent;
+	} else if (len > TLS_RECORD_MAX) {
+		len = TLS_RECORD_MAX;
+	}
+	sent = gnutls_record_send(tls->session, data, len);
+	if (sent >= 0) {
+		tls->unsent = 0;
+		*len_out = (size_t)sent;
+		return 1;
+	}
+	if (gnutls_error_is_fatal((int)sent)) {
+		tls->is_broken = true;
+		return session_error(tls, "TLS", (int)sent, err);
+	}
+	tls->unsent = len;
+	return 0;
+}
+
+bool
+tls_has_buffered(const struct tls *tls)
+{
+	return tls->raw_len != 0 || gnutls_record_check_pending(tls->session) != 0;
+}
+
+uint64_t
+tls_octets_received(const struct tls *tls)
+{
+	return tls->received;
+}
+
+void
+tls_say_goodbye(struct tls *tls)
+{
+	if (tls->description[0] == '\0' || tls->is_broken)
+		return; /* there is no session to end */
+	/* Whether it arrives changes nothing for us: all that matters was answered before. */
+	(void)gnutls_bye(tls->session, GNUTLS_SHUT_WR);
+}
+
+unsigned
+tls_key_bits(const struct tls *tls)
+{
+	return (unsigned)gnutls_cipher_get_key_size(gnutls_cipher_get(tls->session)) * 8;
+}
+
+const char *
+tls_description(const struct tls *tls)
+{
+	return tls->description;
+}

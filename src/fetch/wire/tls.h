@@ -1,0 +1,92 @@
+/*
+ * TLS over a connected non-blocking socket, by GnuTLS, which no other file of
+ * the fetcher sees. Chain, host name and key purpose of the server's
+ * certificate are always checked; there is no switch that turns it off.
+ *
+ *	tls_prepare()    once per process tree, before forking
+ *	tls_new(), tls_handshake()
+ *	tls_recv(), tls_send(), tls_has_buffered()
+ *	tls_say_goodbye(), tls_free()
+ *
+ * The socket stays the caller's. After an error nothing but tls_say_goodbye(), which
+ * then says nothing, and tls_free() makes sense; but after a failed tls_send() tls_recv()
+ * may still get what the server sent before. Texts do not name the host: the caller puts
+ * that in front.
+ */
+#ifndef POPHAUL_FETCH_WIRE_TLS_H
+#define POPHAUL_FETCH_WIRE_TLS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/error.h"
+
+/* The most that one TLS record holds (RFC 8446 section 5.1), and so that tls_recv() gives. */
+#define TLS_RECORD_MAX 16384
+
+/*
+ * Take SSLKEYLOGFILE out of the environment, for GnuTLS would write every session's keys there,
+ * and, when `needs_system_trust`, load the system's trust store, which all children then share.
+ * ERROR_TLS, ERROR_SYSTEM.
+ */
+int tls_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
+
+struct tls_settings {
+	const char *host;       /* the name that the certificate must bear */
+	const char *trust_file; /* PEM instead of the system's store; NULL: the system's */
+	bool after_stls;        /* the connection began in clear: changes advice in texts only */
+};
+
+struct tls;
+
+/*
+ * A client session for `fd`; sends nothing yet. NULL: ERROR_CONFIG (the trust file cannot be used),
+ * ERROR_TLS. `settings` is copied.
+ */
+struct tls *tls_new(int fd, const struct tls_settings *settings, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* NULL is fine. Sends nothing. */
+void tls_free(struct tls *tls);
+
+/*
+ * Shake hands and verify, until `deadline` (clock.h) at most or until `watch_fd` (-1: none) is
+ * readable. ERROR_TLS (no trust, no common ground; the text says what to do), ERROR_NET,
+ * ERROR_TIMEOUT, ERROR_INTERRUPTED.
+ */
+int tls_handshake(struct tls *tls, int64_t deadline, int watch_fd, struct error *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * Receive what is there now into `data` (give it TLS_RECORD_MAX octets of room). 1 and `len_out`
+ * > 0; 0: nothing now; -1: the connection is over: ERROR_NET (closed, with or without
+ * close_notify, or lost), ERROR_TLS.
+ */
+int tls_recv(struct tls *tls, char *data, size_t room, size_t *len_out, struct error *err)
+	__attribute__((warn_unused_result));
+
+/*
+ * Send what the kernel takes now. 1 and how many octets went in `len_out`; 0: nothing now; -1:
+ * ERROR_NET, ERROR_TLS. After 0 the next call must begin with the same octets, at any address: they
+ * are encrypted already.
+ */
+int tls_send(struct tls *tls, const char *data, size_t len, size_t *len_out, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* Whether tls_recv() may get something although poll(2) sees nothing: ask before each poll. */
+bool tls_has_buffered(const struct tls *tls);
+
+/* Octets that came from the socket since tls_new(): tells a slow record from silence. */
+uint64_t tls_octets_received(const struct tls *tls);
+
+/* Send close_notify as far as that goes without waiting; not after an error. */
+void tls_say_goodbye(struct tls *tls);
+
+/* The cipher's key in bits. */
+unsigned tls_key_bits(const struct tls *tls);
+
+/* "TLS1.3 AES-256-GCM". Borrowed. */
+const char *tls_description(const struct tls *tls);
+
+#endif
