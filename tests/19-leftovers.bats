@@ -109,3 +109,98 @@ mail() {
 	assert_equal "$(grep -c '^Subject: ' arrived)" 5
 	assert_equal "$(grep '^Subject: ' arrived | sort -u | wc -l)" 5
 }
+
+# ---- ids that are used again by other messages of the same size, after a lost QUIT ----
+
+# text SUBJECT: a script line for a message; all are of one size.
+text() {
+	echo "message \"Subject: $1\n\nx\n\""
+}
+
+# A command that refuses what has WORD in it, as long as there is no file "ok".
+refuse() {
+	cat >"$HOME/taker" <<-EOF
+		#!/bin/sh
+		cat >"\$HOME/arriving" || exit 75
+		grep -q $1 "\$HOME/arriving" && [ ! -e "\$HOME/ok" ] && exit 75
+		cat "\$HOME/arriving" >>"\$HOME/arrived"
+	EOF
+	chmod 700 taker
+}
+
+arrived() {
+	sed -n 's/^Subject: //p' arrived | sort | paste -sd ' '
+}
+
+# times N: so many sessions, however they end.
+times() {
+	for ((n = 0; n < $1; n++)); do run --separate-stderr pophaul; done
+}
+
+@test "a message that could not be compared is compared later, although others wait for a QUIT" {
+	start_fakepop -e "$(text old1)" -e "$(text old2)" -e 'uidl 1 X1' -e 'uidl 2 X2' -e 'capa +EXPIRE 0' \
+		-e 'session 1 on QUIT commit; drop' -e "session 2+ $(text new1)" -e 'session 2+ uidl 3 X1' \
+		-e "session 2+ $(text new2)" -e 'session 2+ uidl 4 X2'
+	refuse new1
+	account home "deliver = \"pipe:$HOME/taker\"" 'keep = "never"' | write_config
+	times 3
+	touch ok
+	times 3
+	assert_equal "$(arrived)" 'new1 new2 old1 old2'
+}
+
+@test "a session that only deletes and is not confirmed leaves nothing to be deleted unseen" {
+	start_fakepop -e "$(text old1)" -e "$(text old2)" -e 'uidl 1 X1' -e 'uidl 2 X2' -e 'capa +EXPIRE 0' \
+		-e 'session 2 on QUIT commit; drop' -e "session 3+ $(text new1)" -e 'session 3+ uidl 3 X1'
+	refuse old2
+	account home "deliver = \"pipe:$HOME/taker\"" 'keep = "never"' | write_config
+	times 2
+	touch ok
+	times 3
+	assert_equal "$(arrived)" 'new1 old1 old2'
+}
+
+@test "a limit puts comparing off, not out" {
+	start_fakepop -e "$(text old1)" -e "$(text old2)" -e 'uidl 1 S' -e 'uidl 2 S' -e 'session 1 on QUIT commit; drop' \
+		-e "session 2+ $(text fresh)" -e "session 2+ $(text new1)" -e "session 2+ $(text new2)" \
+		-e 'session 2+ uidl 3 F' -e 'session 2+ uidl 4 S' -e 'session 2+ uidl 5 S'
+	account home 'keep = "never"' | write_config
+	times 1
+	account home 'keep = "never"' 'max-messages = 1' | write_config
+	times 4
+	assert_equal "$(mail)" 'fresh new1 new2 old1 old2'
+
+	# The same where max-size does it: the message stays until the limit is raised.
+	rm -rf Maildir "$STATE"
+	start_fakepop -e "$(text old1)" -e 'uidl 1 X1' -e 'session 1 on QUIT commit; drop' \
+		-e "session 2+ $(text new1)" -e 'session 2+ uidl 2 X1'
+	account home 'keep = "never"' | write_config
+	times 1
+	account home 'keep = "never"' 'max-size = 5' | write_config
+	times 2
+	assert_equal "$(transcript_events | grep -c deleted)" 1
+	account home 'keep = "never"' | write_config
+	times 1
+	assert_equal "$(mail)" 'new1 old1'
+}
+
+@test "a lost QUIT leaves no id trusted, whatever keep says next" {
+	start_fakepop -e "$(text old1)" -e 'uidl 1 X1' -e 'session 1 on QUIT commit; drop' \
+		-e "session 2+ $(text 'new1, longer')" -e 'session 2+ uidl 2 X1'
+	account home 'keep = "never"' | write_config
+	times 1
+	account home | write_config
+	times 2
+	assert_equal "$(mail)" 'new1, longer old1'
+}
+
+@test "what was known before the mailbox was empty is compared before it is deleted, however late" {
+	start_fakepop -e "$(text old1)" -e 'uidl 1 X1' -e 'session 2+ hide 1' \
+		-e "session 3+ $(text new1)" -e 'session 3+ uidl 2 X1'
+	account home 'keep = "1h"' | write_config
+	times 3
+	account home 'keep = "never"' | write_config
+	times 1
+	assert_equal "$(mail)" 'new1 old1'
+	assert_equal "$(transcript 4 | grep -E '^(RETR|DELE)' | paste -sd ' ')" 'RETR 1 DELE 1'
+}

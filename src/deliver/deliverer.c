@@ -243,11 +243,12 @@ make_plan(struct deliverer *d)
 		.max_size = d->account->max_size,
 		.max_messages = d->account->max_messages,
 		.newest = d->account->newest,
-		.only_deletes = d->roster.has_uidl && facts->numbers[UIDL_UNQUIT_WHEN] != 0,
-		.doubts_deletions = facts->numbers[UIDL_DELETING_WHEN] != 0,
-		.doubts_ids = facts->numbers[UIDL_EMPTIED_WHEN] != 0,
+		.only_deletes = d->roster.has_uidl && facts->numbers[UIDL_UNQUIT_WHEN] != 0 &&
+			facts->numbers[UIDL_DELETING_WHEN] == 0,
 		.now = clock_wall_seconds(),
 	};
+	if (d->settings->mode != DELIVERER_LIST)
+		roster_doubt(&d->roster, d->uidl, &d->policy);
 	plan(d->roster.rows, d->roster.count, d->uidl, &d->policy, &d->totals);
 	if (is_reading_only(d))
 		return;

@@ -80,19 +80,6 @@ has_waiting_deletions(const struct farewell *farewell, const struct roster *rost
 	return false;
 }
 
-static bool
-has_compared_all(const struct roster *roster)
-{
-	for (size_t i = 0; i < roster->count; i++) {
-		enum message_state state = roster->messages[i].state;
-
-		if (roster->rows[i].verdict == PLAN_COMPARE &&
-			(state == MESSAGE_AWAITED || state == MESSAGE_FAILED))
-			return false;
-	}
-	return true;
-}
-
 /*
  * How a session that went well leaves the mailbox. A message that fails in every
  * session must not hold back the deletions of the others for ever.
@@ -100,22 +87,17 @@ has_compared_all(const struct roster *roster)
 static void
 add_leaving(const struct farewell *farewell, const struct roster *roster, struct uidl *uidl)
 {
-	bool all_came = has_compared_all(roster);
 	const int64_t *numbers = uidl_facts(uidl)->numbers;
 	bool waits = has_waiting_deletions(farewell, roster);
-	bool only_deleted = numbers[UIDL_UNQUIT_WHEN] != 0;
 	int64_t now = clock_wall_seconds();
 
-	/* An empty listing tells nothing of what is gone, only that it may be. */
-	if (roster->count == 0 && numbers[UIDL_EMPTIED_WHEN] == 0)
-		uidl_add_number(uidl, UIDL_EMPTIED_WHEN, now);
-	if (roster->count != 0 && all_came && !only_deleted)
-		uidl_add_number(uidl, UIDL_EMPTIED_WHEN, 0);
-	/* Without QUIT nothing is deleted; else all that was doubtful has been compared. */
-	if (roster->count != 0 && (waits || all_came))
-		uidl_add_number(uidl, UIDL_DELETING_WHEN, 0);
-	if (waits != only_deleted)
+	if (waits != (numbers[UIDL_UNQUIT_WHEN] != 0))
 		uidl_add_number(uidl, UIDL_UNQUIT_WHEN, waits ? now : 0);
+	/* An empty listing tells nothing of what is gone, only that it may be. */
+	if (roster->count != 0)
+		uidl_add_number(uidl, UIDL_DELETING_WHEN, 0);
+	else if (numbers[UIDL_EMPTIED_WHEN] == 0)
+		uidl_add_number(uidl, UIDL_EMPTIED_WHEN, now);
 }
 
 void

@@ -97,41 +97,22 @@ plan_new(struct planner *p, size_t index, bool may_be_known)
 	}
 }
 
-/* Doubts of the last session are settled in this one, whatever its limits: they are not kept for the next. */
-static bool
-has_doubts(const struct plan_policy *policy)
-{
-	return !policy->only_deletes && (policy->doubts_deletions || policy->doubts_ids);
-}
-
 /* A known id that may be another message's by now: fetched again, the digest tells. */
 static void
-plan_doubtful(struct planner *p, struct plan_row *row, bool is_due)
+plan_doubtful(struct planner *p, struct plan_row *row)
 {
 	row->verdict = PLAN_LEAVE;
 	if (is_too_big(p, row)) {
 		row->reason = PLAN_DOUBTFUL_BIG;
-	} else if (p->budget == 0 && !has_doubts(p->policy)) {
+	} else if (p->budget == 0) {
 		row->reason = PLAN_DOUBTFUL_LATER;
 	} else {
-		p->budget -= p->budget != 0;
+		p->budget--;
 		row->verdict = PLAN_COMPARE;
 		row->reason = PLAN_DOUBTFUL;
-		row->delete_after = is_due;
+		row->delete_after = true;
 		row->delete_if_new = deletes_new(p->policy);
 	}
-}
-
-/* Whether the state alone does not tell that the listed message is the known one. */
-static bool
-is_doubtful(const struct planner *p, const struct plan_row *row, bool is_due)
-{
-	const struct plan_policy *policy = p->policy;
-	bool is_same_size = row->octets == row->entry->octets && row->octets != LINK_OCTETS_UNKNOWN;
-
-	if (is_due)
-		return !is_same_size || (policy->doubts_deletions && !policy->only_deletes);
-	return policy->doubts_ids && !is_same_size;
 }
 
 /* One row of an id that is known once. */
@@ -142,8 +123,9 @@ plan_known(struct planner *p, struct plan_row *row)
 	bool is_due = plan_is_due(p->policy, entry);
 
 	entry->mark = true;
-	if (is_doubtful(p, row, is_due)) {
-		plan_doubtful(p, row, is_due);
+	/* Only a deletion needs to be sure of more than the id. */
+	if (is_due && (row->octets != entry->octets || row->octets == LINK_OCTETS_UNKNOWN)) {
+		plan_doubtful(p, row);
 		return;
 	}
 	row->verdict = is_due ? PLAN_DELETE : PLAN_LEAVE;
@@ -222,9 +204,6 @@ judge_group(struct planner *p, struct group *group, bool all_due)
 	group->reason = has_unknown ? PLAN_SHARED_UNTOLD
 		: is_same           ? PLAN_SHARED
 				    : PLAN_SHARED_CHANGED;
-	if (is_same && !has_unknown && all_due && p->policy->doubts_deletions &&
-		!p->policy->only_deletes)
-		return;
 	if (is_same && !has_unknown)
 		group->verdict = all_due ? PLAN_DELETE : PLAN_LEAVE;
 	else if (has_unknown && !all_due)
@@ -478,13 +457,11 @@ explain_known(const struct plan_row *row, const struct plan_policy *policy,
 }
 
 static void
-explain_doubt(const struct plan_row *row, const struct plan_policy *policy,
-	char out[static PLAN_REASON_SIZE])
+explain_doubt(const struct plan_row *row, char out[static PLAN_REASON_SIZE])
 {
 	char day[DAY_SIZE], now[OCTETS_SIZE], before[OCTETS_SIZE];
 	const char *more = row->reason == PLAN_DOUBTFUL_BIG ? ", too big"
 		: row->reason == PLAN_DOUBTFUL_LATER        ? ", next session"
-		: has_doubts(policy)                        ? ", its id may be used again"
 							    : "";
 
 	snprintf(out, PLAN_REASON_SIZE, "known since %s, size %s, was %s%s",
@@ -515,7 +492,7 @@ plan_explain(const struct plan_row *row, const struct plan_policy *policy,
 	case PLAN_DOUBTFUL:
 	case PLAN_DOUBTFUL_BIG:
 	case PLAN_DOUBTFUL_LATER:
-		explain_doubt(row, policy, out);
+		explain_doubt(row, out);
 		break;
 	case PLAN_MISCOUNTED:
 		snprintf(out, PLAN_REASON_SIZE,

@@ -72,9 +72,7 @@ struct plan_policy {
 	uint64_t max_size;
 	uint32_t max_messages;
 	uint32_t newest;
-	bool only_deletes;     /* fetch nothing this time: deletions wait */
-	bool doubts_deletions; /* some known messages may be gone, and their ids used again */
-	bool doubts_ids;       /* the mailbox was empty in between: an id may be another's now */
+	bool only_deletes; /* fetch nothing this time: deletions wait */
 	int64_t now;
 };
 

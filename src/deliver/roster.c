@@ -195,6 +195,44 @@ add_off_but(
 	}
 }
 
+/* As roster_doubt(), for one row. */
+static void
+doubt(struct uidl *uidl, const struct plan_row *row, const struct plan_policy *policy)
+{
+	struct uidl_entry *entry = uidl_find(uidl, &row->id), *next;
+	struct uidl_entry old;
+
+	if (entry == NULL)
+		return;
+	old = *entry;
+	next = uidl_find_next(uidl, entry);
+	if (next == NULL && !plan_is_due(policy, entry) && entry->octets == row->octets) {
+		uidl_add_bye(uidl, entry);
+		uidl_add_got(uidl, old.when, LINK_OCTETS_UNKNOWN, &old.digest, &row->id);
+		return;
+	}
+	for (; entry != NULL; entry = next) {
+		next = uidl_find_next(uidl, entry);
+		uidl_add_off(uidl, entry, policy->now);
+	}
+}
+
+void
+roster_doubt(const struct roster *roster, struct uidl *uidl, const struct plan_policy *policy)
+{
+	const int64_t *numbers = uidl_facts(uidl)->numbers;
+
+	if (numbers[UIDL_DELETING_WHEN] == 0 && numbers[UIDL_EMPTIED_WHEN] == 0)
+		return;
+	/* An empty listing tells nothing yet. */
+	if (roster->count == 0 || !roster->has_uidl)
+		return;
+	for (size_t i = 0; i < roster->count; i++)
+		doubt(uidl, &roster->rows[i], policy);
+	uidl_add_number(uidl, UIDL_DELETING_WHEN, 0);
+	uidl_add_number(uidl, UIDL_EMPTIED_WHEN, 0);
+}
+
 void
 roster_add_off(struct roster *roster, struct uidl *uidl, int64_t now)
 {

@@ -66,6 +66,14 @@ ssize_t roster_find(const struct roster *roster, uint32_t number, struct error *
 	__attribute__((warn_unused_result));
 
 /*
+ * Before plan(), after a QUIT that was never confirmed or a listing that was empty: ids may be
+ * those of other messages by now. What policy wants deleted, or has another size, is queued as
+ * `off`: it is fetched like new mail and its digest tells. The rest stays known, with a size not
+ * told, so that no later deletion trusts it either. The two facts are then queued as settled.
+ */
+void roster_doubt(const struct roster *roster, struct uidl *uidl, const struct plan_policy *policy);
+
+/*
  * After plan(): queue `off` for the state's entries that are no longer listed.
  * Entries whose fate this session's comparing decides are left to roster_add_off_unmatched().
  */
