@@ -82,10 +82,10 @@ poll() {
 
 @test "what fails every message alike is told once" {
 	start_fakepop -e 'messages 3'
-	poll 'deliver = "pipe:no-such-command"'
+	poll 'deliver = "pipe:/nonexistent/command"'
 	assert_status 78
-	assert_equal "$stderr" "pophaul: box: command 'no-such-command' exited with status 127: pophaul: cannot run 'no-such-command': No such file or directory"
-	account box 'deliver = "pipe:no-such-command"' | write_config
+	assert_equal "$stderr" "pophaul: box: command '/nonexistent/command' exited with status 127: pophaul: cannot run '/nonexistent/command': No such file or directory"
+	account box 'deliver = "pipe:/nonexistent/command"' | write_config
 	run --separate-stderr pophaul -v
 	assert_stderr_has 'message 1 (uid-1): command'
 	refute_stderr_has 'more message'
