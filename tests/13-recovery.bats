@@ -28,16 +28,6 @@ poll() {
 	run --separate-stderr pophaul "$@"
 }
 
-# later +TIME COMMAND…: with the clock put forward (or back).
-later() {
-	local time=$1 library
-
-	shift
-	library=$(faketime -f +0 printenv LD_PRELOAD)
-	FAKETIME=$time LD_PRELOAD=$library \
-		ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 "$@"
-}
-
 # The subjects of the mail in a Maildir, or in the file ~/mbox, sorted; generated messages by number.
 mail() {
 	if [ "${1-}" = mbox ]; then

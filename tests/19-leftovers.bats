@@ -70,8 +70,10 @@ mail() {
 	start_fakepop -e 'messages 2'
 	account home 'keep = "never"' | write_config
 	# Dies between the record of what is to be published and the first rename.
-	strace -f -qq -o /dev/null -e trace=renameat2 -e inject=renameat2:signal=KILL:when=1 \
-		"$BUILD/pophaul" || true # killed: that is the point
+	run --separate-stderr strace -f -qq -o /dev/null -e trace=renameat2 \
+		-e inject=renameat2:signal=KILL:when=1 timeout -k 5 60 "$BUILD/pophaul"
+	assert_status 70
+	assert_stderr_has 'the worker process was killed by signal 9'
 	[ "$(count_files Maildir/tmp)" -eq 2 ]
 	# The same account and Maildir, known to another state, and no server to be reached.
 	run --separate-stderr pophaul --state-dir "$HOME/other" --tls none

@@ -417,6 +417,16 @@ account() {
 	echo '}'
 }
 
+# later +TIME COMMAND…: with the clock put forward (or back).
+later() {
+	local time=$1 library
+
+	shift
+	library=$(faketime -f +0 printenv LD_PRELOAD)
+	FAKETIME=$time LD_PRELOAD=$library \
+		ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 "$@"
+}
+
 # The SHA-256 of each message in a Maildir's new/ and cur/, sorted.
 maildir_digests() {
 	find "$1/new" "$1/cur" -type f -exec sha256sum {} + 2>/dev/null | cut -d ' ' -f 1 | sort

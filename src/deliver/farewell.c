@@ -56,6 +56,7 @@ farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl
 		if (message->state == MESSAGE_DELETED && message->entry->status != UIDL_DEAD)
 			uidl_add_bye(uidl, message->entry);
 	}
+	uidl_add_number(uidl, UIDL_DELETING_WHEN, 0);
 	return uidl_commit(uidl, err);
 }
 
@@ -94,9 +95,7 @@ add_leaving(const struct farewell *farewell, const struct roster *roster, struct
 	if (waits != (numbers[UIDL_UNQUIT_WHEN] != 0))
 		uidl_add_number(uidl, UIDL_UNQUIT_WHEN, waits ? now : 0);
 	/* An empty listing tells nothing of what is gone, only that it may be. */
-	if (roster->count != 0)
-		uidl_add_number(uidl, UIDL_DELETING_WHEN, 0);
-	else if (numbers[UIDL_EMPTIED_WHEN] == 0)
+	if (roster->count == 0 && numbers[UIDL_EMPTIED_WHEN] == 0)
 		uidl_add_number(uidl, UIDL_EMPTIED_WHEN, now);
 }
 
