@@ -47,6 +47,17 @@ pophaul() {
 	timeout -k 5 "${POPHAUL_LIMIT:-60}" "$BUILD/pophaul" "$@"
 }
 
+# The same; peak_memory then says what it took.
+pophaul_measured() {
+	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
+		timeout -k 5 "${POPHAUL_LIMIT:-60}" "$TESTS/peak-memory" "$BATS_TEST_TMPDIR/peak" "$BUILD/pophaul" "$@"
+}
+
+# "fetcher KB deliverer KB": the most that any process of either kind had resident in the last pophaul_measured.
+peak_memory() {
+	cat "$BATS_TEST_TMPDIR/peak"
+}
+
 # ---- assertions: each says what was there instead ----
 
 fail() {
@@ -89,6 +100,18 @@ refute_stderr_has() {
 # assert_equal GOT WANTED
 assert_equal() {
 	[[ $1 == "$2" ]] || fail 'wanted (-) and got (+):' "$(diff -u0 <(printf '%s\n' "$2") <(printf '%s\n' "$1") | tail -n +3)"
+}
+
+# assert_memory_below MIB: of each process in the last pophaul_measured, which must have had both kinds. A
+# sanitizer's own memory is not the program's: then only that they ran is looked at.
+assert_memory_below() {
+	local fetcher deliverer
+
+	read -r _ fetcher _ deliverer < <(peak_memory)
+	[ "$fetcher" -gt 0 ] && [ "$deliverer" -gt 0 ] || fail "not measured: $(peak_memory)" || return
+	! grep -q __asan_init "$BUILD/pophaul" || return 0
+	[ "$fetcher" -le $(($1 * 1024)) ] && [ "$deliverer" -le $(($1 * 1024)) ] ||
+		fail "more than $1 MiB: $(peak_memory)"
 }
 
 # The number of files in these folders together; folders that are missing have none.
