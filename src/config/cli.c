@@ -1,5 +1,6 @@
 #include "config/cli.h"
 
+#include <assert.h>
 #include <getopt.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -284,6 +285,8 @@ cli_parse(int argc, char **argv, struct cli *out, struct error *err)
 		if (letter == ':') {
 			const struct cli_option *option = find_letter(optopt);
 
+			/* getopt_long(3) finds only what the table gave it. */
+			assert(option != NULL);
 			result = error_set(err, ERROR_USAGE, "--%s needs its argument: %s",
 				option->name, option->argument);
 		} else if (letter == '?') {

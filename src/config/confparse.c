@@ -397,6 +397,27 @@ is_loop(const struct source *source)
 	return false;
 }
 
+/*
+ * Whether `source`, which line `line` of `includer` names, may be read. Asked before it is taken
+ * apart: what a file says twice would be said twice of its errors.
+ */
+static bool
+may_include(struct source *source, const struct source *includer, unsigned line)
+{
+	if (source->depth > CONFPARSE_DEPTH_MAX) {
+		conf_problems_add(source->problems, includer->path, line,
+			"include: '%s' would be included more than %d files deep", source->path,
+			CONFPARSE_DEPTH_MAX);
+		return false;
+	}
+	if (stat(source->path, &source->text.st) == 0 && is_loop(source)) {
+		conf_problems_add(source->problems, includer->path, line,
+			"include: '%s' includes itself in the end", source->path);
+		return false;
+	}
+	return true;
+}
+
 static void
 read_source(const char *path, const struct source *includer, unsigned line, struct confparse *out,
 	struct conf_problems *problems)
@@ -408,18 +429,8 @@ read_source(const char *path, const struct source *includer, unsigned line, stru
 
 	out->files = xreallocarray(out->files, out->file_count + 1, sizeof(*out->files));
 	source.path = out->files[out->file_count++] = xstrdup(path);
-	if (source.depth > CONFPARSE_DEPTH_MAX) {
-		conf_problems_add(problems, includer->path, line,
-			"include: '%s' would be included more than %d files deep", path,
-			CONFPARSE_DEPTH_MAX);
+	if (includer != NULL && !may_include(&source, includer, line))
 		return;
-	}
-	/* Before it is taken apart: what a file says twice would be said twice of its errors. */
-	if (stat(path, &source.text.st) == 0 && is_loop(&source)) {
-		conf_problems_add(problems, includer->path, line,
-			"include: '%s' includes itself in the end", path);
-		return;
-	}
 	if (confread_file(path, &source.text, problems) == 0) {
 		if ((source.text.st.st_mode & S_IWOTH) != 0)
 			conf_problems_add(problems, path, 0,

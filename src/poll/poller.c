@@ -1,5 +1,6 @@
 #include "poll/poller.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -133,6 +134,8 @@ start_account(struct pass *pass, size_t account)
 	struct link_report failed = {.ok = false, .class = ERROR_SYSTEM};
 	struct error err;
 
+	/* limits_next() names no account while all slots are taken. */
+	assert(slot != NULL);
 	*slot = (struct slot){.account = account};
 	limits_start(&pass->limits, account);
 	if (worker_start(&slot->worker, settings->accounts[account], &how, &err) == 0)

@@ -1,5 +1,6 @@
 #include "deliver/dest/dotlock.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -114,7 +115,9 @@ names_dead_process(const char *owner)
 		return false;
 	name_owner(ours);
 	/* A number of another machine, or of one that is not named, says nothing here. */
-	owner = strchr(ours, ':') + 1;
+	owner = strchr(ours, ':');
+	assert(owner != NULL);
+	owner++;
 	if (*owner == '\n' || strcspn(end + 1, "\n") != strcspn(owner, "\n") ||
 		strncmp(end + 1, owner, strcspn(owner, "\n")) != 0)
 		return false;
