@@ -25,6 +25,9 @@
 /* How long the fetcher has to end by itself once its session is over, and the poller to read the report. */
 #define FAREWELL_MS 5000
 
+/* Where the kernel does not tell, how often to look whether a process has ended. */
+#define REAP_INTERVAL_MS 10
+
 static volatile int stop_requested;
 
 static void
@@ -78,16 +81,23 @@ reap_fetcher(pid_t pid, bool at_once, int *status_out)
 	struct pollfd watch = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
 	int64_t deadline = clock_monotonic_ms() + (at_once ? 0 : FAREWELL_MS);
 	bool has_ended = false;
+	int left;
 
-	while (!has_ended && watch.fd >= 0 && clock_poll_timeout(deadline) != 0)
-		has_ended = poll(&watch, 1, clock_poll_timeout(deadline)) > 0;
+	while (!has_ended && (left = clock_poll_timeout(deadline)) != 0) {
+		/* Linux before 5.3 tells the end of a process to nobody who also watches the clock. */
+		if (watch.fd < 0 && left > REAP_INTERVAL_MS)
+			left = REAP_INTERVAL_MS;
+		poll(&watch, 1, left);
+		has_ended = waitpid(pid, status_out, WNOHANG) == pid;
+	}
 	if (watch.fd >= 0)
 		close(watch.fd);
-	if (!has_ended)
-		kill(pid, SIGKILL);
+	if (has_ended)
+		return true;
+	kill(pid, SIGKILL);
 	while (waitpid(pid, status_out, 0) < 0 && errno == EINTR)
 		continue;
-	return has_ended;
+	return false;
 }
 
 static enum deliverer_mode
@@ -181,6 +191,7 @@ be_worker(const struct account *account, const struct worker_settings *settings,
 	struct link_report report = {0};
 	struct error err = {.class = ERROR_BUG};
 	struct link *poller;
+	int result;
 
 	/* A poller that dies takes its workers with it, in good order. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
@@ -199,11 +210,11 @@ be_worker(const struct account *account, const struct worker_settings *settings,
 		report.class = err.class;
 	report.milliseconds = clock_monotonic_ms() - started;
 	link_put_report(poller, &report, report.ok ? "" : err.text);
-	if (link_flush_all(poller, clock_monotonic_ms() + FAREWELL_MS, &err) != 0) {
+	result = link_flush_all(poller, clock_monotonic_ms() + FAREWELL_MS, &err);
+	if (result != 0)
 		log_error("the poller is gone: %s", err.text);
-		_exit(EX_OSERR);
-	}
-	_exit(EX_OK);
+	link_free(poller);
+	_exit(result == 0 ? EX_OK : EX_OSERR);
 }
 
 int
