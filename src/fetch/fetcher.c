@@ -149,6 +149,9 @@ log_listing(const struct fetcher *fetcher)
 	if (listing->unmatched != 0)
 		log_verbose("in LIST and not in UIDL, so left alone this time: %zu",
 			listing->unmatched);
+	if (listing->digested != 0)
+		log_verbose("ids of more than %d octets, known by their digests: %zu",
+			LINK_UIDL_MAX, listing->digested);
 }
 
 /* What the deliverer decides by: facts about the server, then the whole listing. */

@@ -1,8 +1,10 @@
 #include "fetch/listing.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/digest.h"
 #include "base/xalloc.h"
 #include "fetch/pop3_parse.h"
 #include "link/link.h"
@@ -29,15 +31,34 @@ append_row(struct listing *listing, uint32_t number, struct error *err)
 	return row;
 }
 
+/* What stands in place of an id that is too long; its length. */
+static size_t
+digest_uidl(const char *uidl, size_t len, char out[static LISTING_DIGEST_UIDL_SIZE])
+{
+	struct digest_state *state = digest_new();
+	char hex[DIGEST_HEX_SIZE];
+	struct digest digest;
+
+	digest_add(state, uidl, len);
+	digest_finish(state, &digest);
+	digest_free(state);
+	digest_to_hex(&digest, hex);
+	return (size_t)snprintf(
+		out, LISTING_DIGEST_UIDL_SIZE, "%s%s", LISTING_DIGEST_UIDL_PREFIX, hex);
+}
+
 int
 listing_add_uidl(
 	struct listing *listing, uint32_t number, const char *uidl, size_t len, struct error *err)
 {
+	char digested[LISTING_DIGEST_UIDL_SIZE];
 	struct listing_row *row;
 
-	if (len > LINK_UIDL_MAX)
-		return error_set(err, ERROR_PROTOCOL,
-			"the UIDL of message %u is longer than %u octets", number, LINK_UIDL_MAX);
+	if (len > LINK_UIDL_MAX) {
+		len = digest_uidl(uidl, len, digested);
+		uidl = digested;
+		listing->digested++;
+	}
 	if (listing->uidls.len + len > LINK_UIDLS_TOTAL_MAX)
 		return error_set(err, ERROR_PROTOCOL, "the UIDLs are longer than %u octets in all",
 			LINK_UIDLS_TOTAL_MAX);

@@ -19,7 +19,15 @@
 #include <stdint.h>
 
 #include "base/buf.h"
+#include "base/digest.h"
 #include "base/error.h"
+
+/*
+ * An id of more than LINK_UIDL_MAX octets is known by this and its digest, so that one absurd
+ * id does not keep a whole maildrop from being fetched, nor make two messages one.
+ */
+#define LISTING_DIGEST_UIDL_PREFIX "long-id-"
+#define LISTING_DIGEST_UIDL_SIZE   (sizeof LISTING_DIGEST_UIDL_PREFIX - 1 + DIGEST_HEX_SIZE)
 
 /*
  * 24 octets for each of LINK_ROWS_MAX rows, and LINK_UIDLS_TOTAL_MAX octets of ids: 400 MB are
@@ -42,9 +50,10 @@ struct listing {
 	bool has_uidl;    /* the rows are UIDL's */
 	size_t cursor;    /* where the next row of LIST is expected */
 	size_t unmatched; /* rows of LIST that UIDL did not have */
+	size_t digested;  /* rows whose id is a digest */
 };
 
-/* ERROR_PROTOCOL: too many rows, an id longer than LINK_UIDL_MAX, or too many octets of ids. */
+/* ERROR_PROTOCOL: too many rows, or too many octets of ids. */
 int listing_add_uidl(struct listing *listing, uint32_t number, const char *uidl, size_t len,
 	struct error *err) __attribute__((warn_unused_result));
 
