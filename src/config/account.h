@@ -72,6 +72,8 @@ struct account {
 
 	enum account_pipelining pipelining;
 	int64_t timeout_ms;         /* longest silence of the server */
+	uint64_t min_rate;          /* octets a second within a reply; ACCOUNT_NO_LIMIT */
+	int64_t session_limit_ms;   /* the longest session; ACCOUNT_NO_LIMIT */
 	int64_t connect_timeout_ms; /* all addresses together, TLS included */
 	int64_t pipe_timeout_ms;    /* a pipe command's life */
 	int64_t lock_timeout_ms;    /* waiting for an mbox's locks */

@@ -36,6 +36,7 @@ read_status(struct conn *conn, const char *wanted, const char *command, struct p
 {
 	struct conn_line line;
 
+	conn_expect_reply(conn);
 	if (conn_read_line(conn, &line, err) != 0) {
 		error_prefix(err, "waiting for the %s", wanted);
 		return -1;
@@ -255,6 +256,7 @@ cancel(struct exchange *exchange)
 	struct error ignored;
 
 	conn_queue(exchange->conn, "*", 1);
+	conn_expect_reply(exchange->conn);
 	(void)!conn_read_line(exchange->conn, &line, &ignored);
 	return -1;
 }
@@ -325,6 +327,7 @@ run_exchange(struct exchange *exchange, enum pop3_auth_end *end_out, struct pop3
 	struct conn_line line;
 
 	for (int i = 0; i <= CHALLENGES_MAX; i++) {
+		conn_expect_reply(exchange->conn);
 		if (conn_read_line(exchange->conn, &line, err) != 0)
 			return error_prefix(
 				err, "waiting for the reply to AUTH %s", exchange->name);

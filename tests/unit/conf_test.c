@@ -77,6 +77,9 @@ static const struct conf_case CASES[] = {
 	{"jobs = -1 account a { " ACCOUNT_OK " timeout = -5s max-size = -1 newest = -3 }",
 		"FILE:1: jobs: '-1' is negative|FILE:1: timeout: '-5s' is negative|"
 		"FILE:1: max-size: '-1' is negative|FILE:1: newest: '-3' is negative"},
+	{"account a { " ACCOUNT_OK " min-rate = -1 session-limit = 366d }",
+		"FILE:1: min-rate: '-1' is negative|"
+		"FILE:1: session-limit: '366d' is out of range (0s to 365d)"},
 	{"account a { " ACCOUNT_OK " timeout = 0s }",
 		"FILE:1: timeout: '0s' is out of range (1s to 1d)"},
 	{"account a { " ACCOUNT_OK " received = maybe }",
@@ -231,7 +234,7 @@ test_values(void)
 		"  keep = never auth = {scram-sha-256, apop} skip = yes pipe-timeout = 2m\n"
 		"  max-size = 10M max-messages = 5 newest = 100 received = on\n"
 		"  quit-after-failure = no pipelining = off lock-timeout = 1s timeout = 90s\n"
-		"  connect-timeout = 10s tls-trust-file = \"~/ca.pem\" deliver = 'pipe:x %s' }\n",
+		"  min-rate = 4K session-limit = 0s connect-timeout = 10s tls-trust-file = \"~/ca.pem\" deliver = 'pipe:x %s' }\n",
 		0600);
 	struct config config;
 	const struct account *one, *two;
@@ -255,6 +258,7 @@ test_values(void)
 	CHECK(one->password_command[3] == NULL && !secret_is_set(&one->password));
 	CHECK(one->timeout_ms == 60000 && one->connect_timeout_ms == 60000 &&
 		one->pipe_timeout_ms == 300000 && one->lock_timeout_ms == 30000);
+	CHECK(one->min_rate == 100 && one->session_limit_ms == 86400000);
 	CHECK(one->max_size == ACCOUNT_NO_LIMIT && !one->received && one->quit_after_failure);
 	CHECK_STR(two->host, "::1");
 	CHECK(two->port == 1110 && two->tls == ACCOUNT_TLS_NONE && two->skip);
@@ -266,6 +270,7 @@ test_values(void)
 	CHECK(two->newest == 100 && two->received && !two->quit_after_failure);
 	CHECK(two->pipelining == ACCOUNT_PIPELINING_OFF && two->pipe_timeout_ms == 120000);
 	CHECK(two->lock_timeout_ms == 1000 && two->timeout_ms == 90000);
+	CHECK(two->min_rate == 4096 && two->session_limit_ms == ACCOUNT_NO_LIMIT);
 	CHECK(two->connect_timeout_ms == 10000 && two->dest.kind == ACCOUNT_DEST_PIPE);
 	CHECK_STR(two->tls_trust_file, "/h/ca.pem");
 	conf_release(&config);

@@ -17,6 +17,7 @@
 #include "base/secret.h"
 #include "base/xalloc.h"
 #include "fetch/wire/net.h"
+#include "fetch/wire/pace.h"
 #include "fetch/wire/tls.h"
 #include "link/link.h"
 
@@ -37,6 +38,7 @@ struct conn {
 	struct buf output;
 	bool output_is_secret; /* its memory must be wiped */
 	int64_t last_progress; /* monotonic ms */
+	struct pace pace;
 
 	/* Set when the stream broke behind octets that are still to be handed out. */
 	bool is_broken;
@@ -86,6 +88,7 @@ conn_open(const struct account *account, int watch_fd, struct error *err)
 	conn->fd = fd;
 	conn->watch_fd = watch_fd;
 	conn->last_progress = clock_monotonic_ms();
+	pace_init(&conn->pace, account->min_rate, account->timeout_ms);
 	net_name(fd, false, conn->local_name);
 	net_name(fd, true, conn->remote_name);
 	if (account->tls == ACCOUNT_TLS_IMPLICIT &&
@@ -327,10 +330,17 @@ receive_batch(struct conn *conn, struct error *err)
 	return first;
 }
 
+/* All octets of the connection so far, TLS's own with them where there is TLS. */
+static uint64_t
+octets_received(const struct conn *conn)
+{
+	return conn->tls != NULL ? tls_octets_received(conn->tls) : conn->input.len;
+}
+
 int
 conn_fill(struct conn *conn, struct error *err)
 {
-	uint64_t before = conn->tls != NULL ? tls_octets_received(conn->tls) : 0;
+	uint64_t before = octets_received(conn), came;
 	int result;
 
 	if (conn->is_broken) {
@@ -339,9 +349,17 @@ conn_fill(struct conn *conn, struct error *err)
 	}
 	result = receive_batch(conn, err);
 	/* A long record that comes slowly is progress, although none of it can be read yet. */
-	if (result == 1 || (conn->tls != NULL && tls_octets_received(conn->tls) != before))
+	came = octets_received(conn) - before;
+	if (result == 1 || came != 0)
 		conn->last_progress = clock_monotonic_ms();
+	pace_receive(&conn->pace, came);
 	return result;
+}
+
+void
+conn_expect_reply(struct conn *conn)
+{
+	pace_next_reply(&conn->pace, conn->input.len);
 }
 
 int
@@ -441,6 +459,22 @@ conn_consume(struct conn *conn, size_t len)
 	buf_consume(&conn->input, len);
 }
 
+/* poll(2) until `deadline`; what was waited for the server's octets counts for its pace. */
+static int
+poll_both(struct conn *conn, struct pollfd fds[static 2], int64_t deadline, bool counts)
+{
+	int64_t started = clock_monotonic_ms(),
+		left = counts ? pace_left_ms(&conn->pace) : CLOCK_NEVER;
+	int ready;
+
+	if (left < deadline - started)
+		deadline = started + left;
+	ready = poll(fds, 2, clock_poll_timeout(deadline));
+	if (counts)
+		pace_wait(&conn->pace, clock_monotonic_ms() - started);
+	return ready;
+}
+
 int
 conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 {
@@ -453,6 +487,8 @@ conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 	};
 	int ready;
 
+	if (wait->wants_input && !is_ready && pace_check(&conn->pace, err) != 0)
+		return -1;
 	if (wait->wants_input)
 		fds[0].events |= POLLIN;
 	if (wants_output)
@@ -461,7 +497,10 @@ conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 	if (fds[0].events == 0)
 		fds[0].fd = -1;
 
-	ready = poll(fds, 2, is_ready ? 0 : clock_poll_timeout(wait->deadline));
+	if (is_ready)
+		ready = poll(fds, 2, 0);
+	else
+		ready = poll_both(conn, fds, wait->deadline, wait->wants_input);
 	if (ready < 0 && errno != EINTR)
 		return error_set_errno(err, ERROR_SYSTEM, "poll");
 	if (ready < 0)

@@ -7,6 +7,7 @@
  *	conn_queue…()        commands into memory
  *	conn_flush(), conn_fill(), conn_wait()   the non-blocking trio for pipelining
  *	conn_read_line()     flush and wait for a line: lock step
+ *	conn_expect_reply()  after each reply: the pace is measured within replies only
  *	conn_start_tls()     after +OK to STLS
  *	conn_close()
  *
@@ -107,11 +108,17 @@ int conn_next_line(struct conn *conn, struct conn_line *line, struct error *err)
 
 /*
  * Flush and wait for a line, until nothing has moved in either direction (conn_last_progress())
- * for the account's timeout. Where sending fails, what the server said last is the result, if
+ * for the account's timeout, or as conn_wait() says. Where sending fails, what the server said last is the result, if
  * that is a whole line.
  */
 int conn_read_line(struct conn *conn, struct conn_line *line, struct error *err)
 	__attribute__((warn_unused_result));
+
+/*
+ * The reply before is complete and taken: the server may think about the next one for as long as
+ * its idle limit allows. Without this call all waiting counts as waiting within a reply.
+ */
+void conn_expect_reply(struct conn *conn);
 
 /* All that was received and not yet taken; for bodies. */
 const char *conn_peek(const struct conn *conn, size_t *len_out);
@@ -130,8 +137,9 @@ struct conn_wait {
 };
 
 /*
- * poll() both ends; knows what TLS holds back. A signal ends it early, with nothing found. -1 only
- * for a failed poll(2) (ERROR_SYSTEM).
+ * poll() both ends; knows what TLS holds back. A signal, or the need to look at the server's pace,
+ * ends it early, with nothing found. ERROR_TIMEOUT: within a reply (conn_expect_reply()) the server
+ * sends more slowly than the account's min_rate (pace.h). ERROR_SYSTEM: poll(2) failed.
  */
 int conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 	__attribute__((warn_unused_result));
