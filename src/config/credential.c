@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/quote.h"
+#include "base/stop.h"
 #include "base/xalloc.h"
 #include "config/netrc.h"
 
@@ -133,6 +134,15 @@ read_some(const struct child *child, struct buf *text, struct error *err)
 	return n != 0;
 }
 
+/* The deadline, or the time to look whether we are to stop. */
+static int64_t
+next_look(int64_t deadline)
+{
+	int64_t look = clock_monotonic_ms() + STOP_LOOK_MS;
+
+	return look < deadline ? look : deadline;
+}
+
 /* Read the output until the command has ended, or its output has. */
 static int
 read_output(const struct child *child, int64_t deadline, struct buf *text, struct error *err)
@@ -144,11 +154,14 @@ read_output(const struct child *child, int64_t deadline, struct buf *text, struc
 	int n, more = 1;
 
 	while (more > 0) {
-		n = poll(watch, 2, clock_poll_timeout(deadline));
+		n = poll(watch, 2, clock_poll_timeout(next_look(deadline)));
 		if (n < 0 && errno != EINTR)
 			return error_set_errno(err, ERROR_SYSTEM, "cannot wait for it");
-		if (n <= 0 && clock_monotonic_ms() >= deadline)
+		/* Also when there is always more to read. */
+		if (clock_monotonic_ms() >= deadline)
 			return error_set(err, ERROR_AUTH, "did not end in time");
+		if (stop_is_requested())
+			return error_set(err, ERROR_INTERRUPTED, "asked to stop");
 		if (n <= 0)
 			continue;
 		if (watch[0].revents != 0)
@@ -168,10 +181,12 @@ end_command(struct child *child, int64_t deadline, struct error *err)
 	int status, n;
 
 	do {
-		n = poll(&watch, 1, clock_poll_timeout(deadline));
-	} while (n < 0 && errno == EINTR);
+		n = poll(&watch, 1, clock_poll_timeout(next_look(deadline)));
+	} while (n <= 0 && !stop_is_requested() && clock_monotonic_ms() < deadline);
 	if (n <= 0) {
 		child_kill(child, COMMAND_GRACE_MS);
+		if (stop_is_requested())
+			return error_set(err, ERROR_INTERRUPTED, "asked to stop");
 		return error_set(err, ERROR_AUTH, "closed its output but did not end in time");
 	}
 	if (child_reap(child, &status, err) != 0)

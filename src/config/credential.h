@@ -25,7 +25,8 @@
  * environment; its errors go to ours. Of a file and of the output the first line counts, without its
  * line end, of ~/.netrc the value. Errors: ERROR_CONFIG for a file that is missing or that others can
  * read and for an empty or unusable password; ERROR_AUTH for a command that
- * fails or takes too long; ERROR_SYSTEM when it cannot be started. May block that long.
+ * fails or takes too long; ERROR_SYSTEM when it cannot be started; ERROR_INTERRUPTED after a signal
+ * to stop. May block that long.
  */
 int credential_resolve(const struct account *account, struct secret *out, bool *found_out,
 	struct error *err) __attribute__((warn_unused_result));

@@ -28,6 +28,8 @@ struct slot {
 	struct link_report report;
 	char error[ERROR_TEXT_MAX];
 	bool has_reported;
+	int64_t stop_at, kill_at; /* by the account's session_limit_ms */
+	bool is_over_limit;
 };
 
 struct pass {
@@ -118,6 +120,23 @@ end_account(struct pass *pass, size_t account, const struct link_report *report,
 	pass->done.accounts++;
 }
 
+/*
+ * A session that is over its limit is asked to stop. One that still goes on when a server has had its
+ * time to answer, and a command its time to take a message, is stuck.
+ */
+static void
+set_limit(struct slot *slot, const struct account *account)
+{
+	bool has_command = account->dest.kind == ACCOUNT_DEST_PIPE;
+
+	slot->stop_at = slot->kill_at = CLOCK_NEVER;
+	if (account->session_limit_ms == ACCOUNT_NO_LIMIT)
+		return;
+	slot->stop_at = clock_monotonic_ms() + account->session_limit_ms;
+	slot->kill_at =
+		slot->stop_at + account->timeout_ms + (has_command ? account->pipe_timeout_ms : 0);
+}
+
 static void
 start_account(struct pass *pass, size_t account)
 {
@@ -137,6 +156,7 @@ start_account(struct pass *pass, size_t account)
 	/* limits_next() names no account while all slots are taken. */
 	assert(slot != NULL);
 	*slot = (struct slot){.account = account};
+	set_limit(slot, settings->accounts[account]);
 	limits_start(&pass->limits, account);
 	if (worker_start(&slot->worker, settings->accounts[account], &how, &err) == 0)
 		return;
@@ -154,19 +174,33 @@ start_accounts(struct pass *pass)
 		start_account(pass, account);
 }
 
+/* A session that ended at its limit says so, in place of what it was ended by. */
+static void
+name_limit(const struct pass *pass, struct slot *slot)
+{
+	long long seconds = pass->settings->accounts[slot->account]->session_limit_ms / 1000;
+
+	snprintf(slot->error, sizeof slot->error,
+		slot->has_reported
+			? "ended early, after session-limit (%lld s): the rest comes next time"
+			: "ended at once: it went on after session-limit (%lld s)",
+		seconds);
+}
+
 static void
 end_slot(struct pass *pass, struct slot *slot)
 {
+	bool killed = signals_received > 1 || clock_monotonic_ms() >= slot->kill_at;
 	struct error err;
 
 	if (worker_finish(&slot->worker, slot->has_reported, &err) != 0) {
-		bool killed = signals_received > 1;
-
 		slot->report =
 			(struct link_report){.class = killed ? ERROR_INTERRUPTED : err.class};
 		snprintf(slot->error, sizeof slot->error, "%s",
 			killed ? "ended at once by a second signal" : err.text);
 	}
+	if (slot->is_over_limit && !slot->report.ok && slot->report.class == ERROR_INTERRUPTED)
+		name_limit(pass, slot);
 	print(pass, &slot->text);
 	pass->done.messages += slot->progress.messages;
 	pass->done.messages_total += slot->progress.messages_total;
@@ -251,6 +285,22 @@ answer_signals(struct pass *pass)
 		worker_stop(&pass->slots[i].worker, signals_received > 1);
 }
 
+/* Sessions over their limit, too, are told again until they end. */
+static void
+limit_sessions(struct pass *pass)
+{
+	int64_t now = clock_monotonic_ms();
+
+	for (size_t i = 0; i < pass->settings->jobs; i++) {
+		struct slot *slot = &pass->slots[i];
+
+		if (slot->worker.pid == 0 || now < slot->stop_at)
+			continue;
+		slot->is_over_limit = true;
+		worker_stop(&slot->worker, now >= slot->kill_at);
+	}
+}
+
 static size_t
 watch_workers(struct pass *pass)
 {
@@ -279,6 +329,7 @@ run_pass(struct pass *pass)
 		if (count == 0)
 			return;
 		answer_signals(pass);
+		limit_sessions(pass);
 		if (poll(pass->watched, count, TICK_MS) < 0)
 			continue; /* EINTR: a signal, answered above */
 		for (size_t i = 0; i < count; i++) {

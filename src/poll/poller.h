@@ -4,7 +4,9 @@
  * mailbox, and a worker that crashes is one account's failure.
  *
  * SIGINT, SIGTERM and SIGHUP: nothing new is started, the running workers
- * finish what is complete and leave; a second signal ends them at once.
+ * finish what is complete and leave; a second signal ends them at once. A worker
+ * that is over its account's session limit is asked in the same way, and ended
+ * at once when that does not help.
  */
 #ifndef POPHAUL_POLL_POLLER_H
 #define POPHAUL_POLL_POLLER_H

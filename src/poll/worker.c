@@ -17,6 +17,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/stop.h"
 #include "base/secret.h"
 #include "config/credential.h"
 #include "deliver/deliverer.h"
@@ -27,15 +28,6 @@
 
 /* Where the kernel does not tell, how often to look whether a process has ended. */
 #define REAP_INTERVAL_MS 10
-
-static volatile int stop_requested;
-
-static void
-request_stop(int number)
-{
-	(void)number;
-	stop_requested = 1;
-}
 
 static void
 set_handler(int number, void (*handler)(int))
@@ -165,7 +157,7 @@ run_session(const struct account *account, const struct worker_settings *setting
 		.state_dir = settings->state_dir,
 		.verbose = settings->verbose,
 		.ignore_back_off = settings->ignore_back_off,
-		.stop = &stop_requested,
+		.stop = stop_flag(),
 	};
 	struct deliverer *deliverer = deliverer_open(account, &how, err);
 	struct secret password = {0};
@@ -195,9 +187,9 @@ be_worker(const struct account *account, const struct worker_settings *settings,
 
 	/* A poller that dies takes its workers with it, in good order. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	set_handler(SIGINT, request_stop);
-	set_handler(SIGTERM, request_stop);
-	set_handler(SIGHUP, request_stop);
+	set_handler(SIGINT, stop_request);
+	set_handler(SIGTERM, stop_request);
+	set_handler(SIGHUP, stop_request);
 	wipe_secrets(settings, account);
 	/* Nor a link of another account in this one. */
 	file_close_others(fd);

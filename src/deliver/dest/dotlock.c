@@ -15,6 +15,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/stop.h"
 #include "base/xalloc.h"
 
 /* Pause between two tries, in milliseconds. */
@@ -163,7 +164,8 @@ dotlock_take(struct dotlock *lock, const char *path, int64_t deadline, struct er
 	int made;
 
 	*lock = (struct dotlock){0};
-	while ((made = try_once(lock_path, &now, &why)) == 0 && clock_monotonic_ms() < deadline) {
+	while ((made = try_once(lock_path, &now, &why)) == 0 && clock_monotonic_ms() < deadline &&
+		!stop_is_requested()) {
 		remove_stale(lock_path, now);
 		poll(NULL, 0, RETRY_MS);
 	}

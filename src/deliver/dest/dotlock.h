@@ -21,7 +21,7 @@ struct dotlock {
 };
 
 /*
- * Lock `path`, waiting until `deadline` (clock.h). ERROR_BUSY when it stays
+ * Lock `path`, waiting until `deadline` (clock.h) or a signal to stop. ERROR_BUSY when it stays
  * locked, ERROR_CREATE. Success without a lock when permission lacks.
  */
 int dotlock_take(struct dotlock *lock, const char *path, int64_t deadline, struct error *err)

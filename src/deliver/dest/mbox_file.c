@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/file.h"
+#include "base/stop.h"
 #include "base/xalloc.h"
 
 /* Pause between two tries for the fcntl lock, in milliseconds. */
@@ -33,7 +34,7 @@ lock_whole(struct mbox_file *file, const char *path, int64_t deadline, struct er
 			continue;
 		if (errno != EACCES && errno != EAGAIN)
 			return error_set_errno(err, ERROR_CREATE, "cannot lock '%s'", path);
-		if (clock_monotonic_ms() >= deadline)
+		if (clock_monotonic_ms() >= deadline || stop_is_requested())
 			return error_set(
 				err, ERROR_BUSY, "'%s' is locked by another program", path);
 		dotlock_refresh(&file->dotlock);

@@ -1,0 +1,22 @@
+/*
+ * Whether a signal has asked this process to stop. A signal belongs to the whole
+ * process, so its flag does too: whatever waits for long looks here, without
+ * having been handed anything.
+ */
+#ifndef POPHAUL_BASE_STOP_H
+#define POPHAUL_BASE_STOP_H
+
+#include <stdbool.h>
+
+/* Longest wait between two looks: a signal may fall between a look and its wait. */
+#define STOP_LOOK_MS 250
+
+/* For a signal handler; there is no way back. */
+void stop_request(int signal_number);
+
+bool stop_is_requested(void);
+
+/* The flag itself, for those who are handed one; non-zero once a stop is requested. */
+const volatile int *stop_flag(void);
+
+#endif
