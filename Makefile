@@ -18,7 +18,7 @@ NO_BUILD := clean help dist uninstall
 option    = $(findstring $(1),$(firstword -$(MAKEFLAGS)))
 ifneq ($(filter-out $(NO_BUILD),$(GOALS)),)
 KINDS    := $(if $(call option,n)$(call option,q)$(call option,t),,$(if $(filter demo,$(GOALS)),build) \
-	$(if $(filter check,$(GOALS)),test) $(if $(filter lint,$(GOALS)),lint))
+	$(if $(filter check,$(GOALS)),test) $(foreach kind,lint fuzz,$(filter $(kind),$(GOALS))))
 ifneq ($(strip $(KINDS)),)
 ifneq ($(shell contrib/install-deps $(KINDS) >&2 || echo failed),)
 $(error contrib/install-deps $(strip $(KINDS)) failed: see above)
@@ -58,14 +58,22 @@ UNITS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*_test.c))
 FAKEPOP := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fakepop/*.c))
 PROGRAM := $(BUILD)/pophaul
 HELPERS := $(if $(FAKEPOP),$(BUILD)/tests/fakepop/fakepop)
+REPLAYS := $(patsubst %_fuzz.c,$(BUILD)/%_replay,$(wildcard tests/fuzz/*_fuzz.c))
+# The main() of replays; tests/fuzz/run puts the flag of a fuzzing engine in its place.
+FUZZER  := $(BUILD)/tests/fuzz/replay.o
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check demo lint install uninstall clean dist help units FORCE
+.PHONY: all check demo lint install uninstall clean dist help units fuzz FORCE
 
 all: $(PROGRAM)
 
 $(PROGRAM): $(BUILD)/src/main.o $(BUILD)/libpophaul.a
+$(UNITS): %: %.o $(BUILD)/libpophaul.a
+$(HELPERS): $(FAKEPOP)
+$(REPLAYS): %_replay: %_fuzz.o $(BUILD)/tests/fuzz/world.o $(filter %.o,$(FUZZER)) $(BUILD)/libpophaul.a
+$(REPLAYS): private OUR_LDFLAGS += -Wl,--wrap=poll $(filter-out %.o,$(FUZZER))
+$(PROGRAM) $(UNITS) $(HELPERS) $(REPLAYS):
 	$(call quiet,LINK $@)$(LINK) -o $@ $^ $(PKG_LIBS)
 
 $(BUILD)/libpophaul.a: $(OBJECTS)
@@ -82,15 +90,12 @@ $(BUILD)/flags: FORCE
 	@printf '%s\n' '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' | cmp -s - $@ || \
 		printf '%s\n' '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' > $@
 
-$(BUILD)/tests/unit/%_test: $(BUILD)/tests/unit/%_test.o $(BUILD)/libpophaul.a
-	$(call quiet,LINK $@)$(LINK) -o $@ $^ $(PKG_LIBS)
-
-$(BUILD)/tests/fakepop/fakepop: $(FAKEPOP)
-	$(call quiet,LINK $@)$(LINK) -o $@ $^ $(PKG_LIBS)
-
 units: $(UNITS)
 
-check: $(PROGRAM) $(HELPERS) $(UNITS)
+fuzz:
+	@tests/fuzz/run
+
+check: $(PROGRAM) $(HELPERS) $(UNITS) $(REPLAYS)
 	@BUILD='$(abspath $(BUILD))' contrib/run-tests $(TESTS)
 
 demo: $(PROGRAM) $(HELPERS)
@@ -131,9 +136,10 @@ dist:
 help:
 	@echo 'all        build build/pophaul (V=1, WERROR=1, SANITIZE=address,undefined)'
 	@echo 'demo       fetch a sample mailbox from a local server, show what arrived'
+	@echo 'fuzz       feed parsers and sessions with octets made by a machine (FUZZ_TIME=60)'
 	@echo 'check      build and run all tests (TESTS="tests/20-config.bats" for some)'
 	@echo 'lint       format, static analysis, house rules'
 	@echo 'install    to PREFIX ($(PREFIX)), under DESTDIR; uninstall takes it back'
 	@echo 'clean      remove build/          dist   make a release archive from HEAD'
 
--include $(OBJECTS:.o=.d) $(BUILD)/src/main.d $(UNITS:=.d) $(FAKEPOP:.o=.d)
+-include $(OBJECTS:.o=.d) $(BUILD)/src/main.d $(UNITS:=.d) $(FAKEPOP:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d)
