@@ -524,7 +524,7 @@ finish_state(struct deliverer *d, int result, struct error *err)
 		if (d->login_when != 0 && !d->has_server && uidl_facts(d->uidl)->login_delay != 0)
 			uidl_add_login(d->uidl, d->login_when, uidl_facts(d->uidl)->login_delay);
 		farewell_add_facts(&d->farewell, &d->roster, d->uidl,
-			&(struct farewell_facts){.no_pipelining = d->peer.no_pipelining,
+			&(struct farewell_facts){.peer = &d->peer,
 				.has_logged_in = d->login_when != 0,
 				.failure = result != 0 ? err : NULL});
 		if (d->roster.is_complete && d->commit != NULL)

@@ -2,7 +2,6 @@
 
 #include "base/clock.h"
 #include "base/quote.h"
-#include "deliver/peer.h"
 
 int
 farewell_take_deletion(struct farewell *farewell, struct roster *roster, struct tally *tally,
@@ -100,6 +99,23 @@ add_leaving(const struct farewell *farewell, const struct roster *roster, struct
 }
 
 void
+/*
+ * A reply taken for the next one's would leave a message unfetched under an id that counts as
+ * got. What has come all the same is known by its digest, whichever id it was recorded under.
+ */
+static void
+doubt_messages(const struct roster *roster, struct uidl *uidl, int64_t now)
+{
+	for (size_t i = 0; i < roster->count; i++) {
+		const struct plan_row *row = &roster->rows[i];
+		struct uidl_entry *entry = roster->messages[i].entry;
+
+		if ((row->verdict == PLAN_FETCH || row->verdict == PLAN_COMPARE) && entry != NULL &&
+			entry->status == UIDL_GOT)
+			uidl_add_off(uidl, entry, now);
+	}
+}
+
 farewell_add_facts(const struct farewell *farewell, const struct roster *roster, struct uidl *uidl,
 	const struct farewell_facts *found)
 {
@@ -107,7 +123,9 @@ farewell_add_facts(const struct farewell *farewell, const struct roster *roster,
 	uint32_t before = facts->failures_class == ERROR_AUTH ? facts->failures : 0;
 	int64_t now = clock_wall_seconds();
 
-	if (found->no_pipelining && !farewell_is_lock_step(facts, now))
+	if (found->peer->out_of_step)
+		doubt_messages(roster, uidl, now);
+	if (found->peer->no_pipelining && !farewell_is_lock_step(facts, now))
 		uidl_add_number(uidl, UIDL_LOCK_STEP_WHEN, now);
 	if (found->failure != NULL && found->failure->class == ERROR_AUTH)
 		uidl_add_failures(uidl, before + 1, now, ERROR_AUTH);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "deliver/peer.h"
 #include "deliver/roster.h"
 #include "deliver/tally.h"
 #include "deliver/state/uidl.h"
@@ -48,12 +49,16 @@ bool farewell_is_lock_step(const struct uidl_facts *facts, int64_t now);
 
 /* What the session has found out. */
 struct farewell_facts {
-	bool no_pipelining; /* the server breaks on it */
+	const struct peer *peer; /* with the fetcher's result */
 	bool has_logged_in;
 	const struct error *failure; /* NULL: all went well */
 };
 
-/* Queue the facts that serve the next session (uidl.h). */
+/*
+ * Queue the facts that serve the next session (uidl.h). When the replies were not those to the
+ * commands, the records of this session's messages become `off`: each of them is fetched again,
+ * and its digest tells whether it is here.
+ */
 void farewell_add_facts(const struct farewell *farewell, const struct roster *roster,
 	struct uidl *uidl, const struct farewell_facts *found);
 

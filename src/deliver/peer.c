@@ -69,6 +69,7 @@ peer_take_result(struct peer *peer, const struct link_frame *frame, struct error
 	size_t len = frame->data_len < ERROR_TEXT_MAX ? frame->data_len : ERROR_TEXT_MAX - 1;
 
 	peer->no_pipelining = frame->u.result.no_pipelining;
+	peer->out_of_step = frame->u.result.out_of_step;
 	if (frame->u.result.ok)
 		return 0;
 	/* What the server said in it is quoted already; no other octet gets to a terminal either. */

@@ -19,7 +19,8 @@ struct peer {
 	int64_t patience_ms;      /* longest silence */
 	int64_t last;             /* when that is over */
 	bool is_stopped;          /* LINK_STOP was sent */
-	bool no_pipelining;       /* of its result */
+	bool no_pipelining;       /* of its result, */
+	bool out_of_step;         /* and this too */
 };
 
 /* `link` and `stop` are borrowed. */

@@ -3,10 +3,14 @@
 #include <assert.h>
 #include <string.h>
 
+/* Dot, CR and LF: the CRLF before them is the text's. */
+#define END_MARK_LEN 3
+
 void
 dot_init(struct dot *dot)
 {
 	dot->state = DOT_LINE_START;
+	dot->octets = 0;
 }
 
 bool
@@ -51,12 +55,19 @@ after_dot(struct dot *dot, char c, char **out)
 {
 	if (dot->state == DOT_DOT_CR && c == '\n') {
 		dot->state = DOT_DONE;
+		dot->octets -= END_MARK_LEN;
 		return true;
 	}
+	/* Not yet known to be stuffing. */
+	if (dot->state == DOT_DOT && c == '\r') {
+		dot->state = DOT_DOT_CR;
+		return true;
+	}
+	dot->octets--;
 	if (dot->state == DOT_DOT_CR)
 		return after_cr(dot, c, out);
-	dot->state = c == '\r' ? DOT_DOT_CR : DOT_TEXT;
-	return c == '\r';
+	dot->state = DOT_TEXT;
+	return false;
 }
 
 size_t
@@ -88,6 +99,7 @@ dot_feed(struct dot *dot, const char *in, size_t len, char *out, size_t *out_len
 			break;
 		}
 	}
+	dot->octets += taken;
 	*out_len = (size_t)(out - out_start);
 	assert(*out_len <= taken + DOT_OUT_EXTRA);
 	return taken;

@@ -14,6 +14,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 enum dot_state {
 	DOT_LINE_START, /* after CRLF, or at the start */
@@ -26,6 +27,8 @@ enum dot_state {
 
 struct dot {
 	enum dot_state state;
+	/* as LIST counts them: CRLF as two, no stuffed dots, no end mark; right once done */
+	uint64_t octets;
 };
 
 /* What may come out of a feed beyond the octets put in: a held-back CR. */

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/quote.h"
 #include "fetch/wire/conn.h"
+#include "fetch/goodbye.h"
 #include "fetch/listing.h"
 #include "fetch/pop3.h"
 #include "fetch/sandbox.h"
@@ -29,6 +30,7 @@ struct fetcher {
 	bool doors_are_closed;
 	bool has_restarted;
 	bool breaks_on_pipelining;
+	bool is_out_of_step; /* seen at QUIT */
 };
 
 int
@@ -278,17 +280,6 @@ must_not_quit(const struct fetcher *fetcher)
 	return fetcher->session.caps.expire_days == 0 || !fetcher->account->quit_after_failure;
 }
 
-/* Goodbye without waiting for it: nothing depends on the answer. */
-static void
-say_quit(struct fetcher *fetcher)
-{
-	struct error err;
-
-	pop3_queue_quit(fetcher->session.conn);
-	if (conn_flush(fetcher->session.conn, &err) != 0)
-		log_verbose("at QUIT: %s", err.text);
-}
-
 /* The deliverer first records that the deleted messages may be gone: their ids may then be used again. */
 static int
 await_agreement(struct fetcher *fetcher, struct error *err)
@@ -340,8 +331,12 @@ leave(struct fetcher *fetcher, struct error *err)
 	totals = transfer_totals(fetcher->transfer);
 	if (totals.deleted != 0)
 		return confirm_deletions(fetcher, err);
-	say_quit(fetcher);
-	return 0;
+	if (totals.received == 0) {
+		goodbye_say(fetcher->session.conn);
+		return 0;
+	}
+	fetcher->is_out_of_step = goodbye_hear(fetcher->session.conn, err) != 0;
+	return fetcher->is_out_of_step ? -1 : 0;
 }
 
 /*
@@ -412,10 +407,15 @@ see_off(struct link *link, struct error *err)
 static int
 hand_over(struct fetcher *fetcher, int result, const struct error *err)
 {
+	const bool is_out_of_step = fetcher->is_out_of_step ||
+		(fetcher->transfer != NULL && transfer_is_out_of_step(fetcher->transfer));
 	const struct link_result frame = {
 		.ok = result == 0,
 		.class = result == 0 ? ERROR_BUG : err->class,
-		.no_pipelining = fetcher->breaks_on_pipelining,
+		/* In lock step the order of a server's replies can be seen. */
+		.no_pipelining = fetcher->breaks_on_pipelining ||
+			(is_out_of_step && session_is_pipelining(&fetcher->session)),
+		.out_of_step = is_out_of_step,
 	};
 	struct error failure;
 

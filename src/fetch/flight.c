@@ -53,6 +53,13 @@ flight_first(const struct flight *flight)
 	return flight->count == 0 ? NULL : &flight->commands[flight->first];
 }
 
+const struct flight_command *
+flight_second(const struct flight *flight)
+{
+	return flight->count < 2 ? NULL
+				 : &flight->commands[(flight->first + 1) % FLIGHT_COMMANDS_MAX];
+}
+
 void
 flight_land(struct flight *flight)
 {

@@ -59,6 +59,9 @@ void flight_send(struct flight *flight, const struct flight_command *command, ui
 /* The command whose reply comes next; NULL when none is in flight. */
 const struct flight_command *flight_first(const struct flight *flight);
 
+/* The command behind that; NULL when there is none. */
+const struct flight_command *flight_second(const struct flight *flight);
+
 /* The reply to the first command is complete. */
 void flight_land(struct flight *flight);
 

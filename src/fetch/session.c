@@ -281,9 +281,23 @@ list_in_flight(struct session *session, struct listing *listing, bool with_capa,
 	pop3_queue_list(session->conn);
 	if (with_capa && read_capabilities(session, err) != 0)
 		return -1;
+	session->flight_answered = with_capa;
 	if (read_uidl(session, listing, err) != 0)
 		return -1;
+	session->flight_answered = true;
 	return read_list(session, listing, err);
+}
+
+/*
+ * It hangs up, or has thrown away what stood behind the first command. In the middle of a
+ * reply it is the connection that breaks.
+ */
+static bool
+is_broken_by_flight(const struct session *session, const struct error *err)
+{
+	if (session->broke_in_reply)
+		return false;
+	return err->class == ERROR_NET || (err->class == ERROR_TIMEOUT && session->flight_answered);
 }
 
 int
@@ -301,7 +315,6 @@ session_list(struct session *session, struct listing *listing, struct error *err
 	if (!session_is_pipelining(session))
 		return list_in_lock_step(session, listing, err);
 	result = list_in_flight(session, listing, needs_capa, err);
-	/* In the middle of a reply it is the connection that breaks, not the server's patience. */
-	session->flight_broke = result != 0 && err->class == ERROR_NET && !session->broke_in_reply;
+	session->flight_broke = result != 0 && is_broken_by_flight(session, err);
 	return result;
 }

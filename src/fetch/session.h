@@ -32,11 +32,12 @@ struct session {
 	struct pop3_capabilities caps;
 	char timestamp[POP3_TIMESTAMP_MAX];
 
-	bool in_lock_step;   /* in: never pipeline */
-	bool is_listed;      /* in: the link has its listing: no phases, no watching */
-	bool without_capa;   /* learnt: CAPA made the server close or hang */
-	bool flight_broke;   /* learnt: it closed on CAPA, UIDL and LIST in one flight */
-	bool broke_in_reply; /* the connection ended within UIDL's or LIST's listing */
+	bool in_lock_step;    /* in: never pipeline */
+	bool is_listed;       /* in: the link has its listing: no phases, no watching */
+	bool without_capa;    /* learnt: CAPA made the server close or hang */
+	bool flight_broke;    /* learnt: it broke on CAPA, UIDL and LIST in one flight */
+	bool flight_answered; /* a reply of that flight was read */
+	bool broke_in_reply;  /* the connection ended within UIDL's or LIST's listing */
 	bool utf8_refused;
 	char mechanism[LOGIN_NAME_MAX]; /* the last one tried */
 };
@@ -59,7 +60,7 @@ int session_open(struct session *session, struct error *err) __attribute__((warn
 /*
  * The whole listing, into an empty `listing`. Without UIDL on the server,
  * `listing->has_uidl` is false. An incomplete or senseless listing is an error and must
- * not be used: ERROR_NET, ERROR_PROTOCOL, ERROR_SERVER_TEMP. After ERROR_NET look at
+ * not be used: ERROR_NET, ERROR_TIMEOUT, ERROR_PROTOCOL, ERROR_SERVER_TEMP. Look at
  * `flight_broke`.
  */
 int session_list(struct session *session, struct listing *listing, struct error *err)

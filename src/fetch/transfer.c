@@ -5,20 +5,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/buf.h"
 #include "base/clock.h"
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "fetch/agenda.h"
-#include "fetch/dot.h"
+#include "fetch/body.h"
 #include "fetch/flight.h"
+#include "fetch/order.h"
 #include "fetch/pop3.h"
 
 /* Above this the network waits for the deliverer: a message is never in memory as a whole. */
 #define LINK_PENDING_MAX (1024 * 1024)
-
-/* Octets of a header that are passed on: what --list shows is near the top. */
-#define HEAD_MAX (60 * 1024)
 
 /* Refused RETRs in a row before the server is believed to have given up on us. */
 #define REFUSALS_MAX 3
@@ -41,8 +38,8 @@ struct transfer {
 	struct flight flight;
 	bool in_body;      /* of the first reply in flight */
 	bool is_held_back; /* octets of a body wait for room in the link */
-	struct dot dot;
-	struct buf head;
+	struct body body;
+	struct order order;
 	int64_t owed_since; /* when the server last had reason to begin answering */
 	int64_t stop_deadline;
 	bool told_drained;
@@ -53,6 +50,7 @@ struct transfer {
 	struct error given_up;
 	bool is_lost;
 	struct error lost;
+	size_t received;
 	size_t cut;
 	size_t deleted;
 };
@@ -75,7 +73,7 @@ transfer_free(struct transfer *transfer)
 {
 	if (transfer == NULL)
 		return;
-	buf_release(&transfer->head);
+	body_release(&transfer->body);
 	agenda_release(&transfer->agenda);
 	free(transfer);
 }
@@ -105,6 +103,7 @@ finish_command(struct transfer *transfer)
 {
 	flight_land(&transfer->flight);
 	transfer->in_body = false;
+	conn_expect_reply(transfer->settings.conn);
 }
 
 /* As far as credit and window go; one may always be asked for when nothing else is about. */
@@ -174,82 +173,66 @@ refuse_heads(struct transfer *transfer)
 	}
 }
 
-static void
-end_body(struct transfer *transfer)
+/* -1: what came was probably another message's, and must not be taken for this one's. */
+static int
+end_body(struct transfer *transfer, struct error *err)
 {
 	const struct flight_command *sent = flight_first(&transfer->flight);
 	struct link *link = transfer->settings.link;
 	uint32_t number = number_of(transfer, sent->row);
 
 	if (sent->verb == FLIGHT_TOP) {
-		link_put_text(
-			link, LINK_HEAD, number, buf_data(&transfer->head), transfer->head.len);
-		buf_clear(&transfer->head);
+		link_put_text(link, LINK_HEAD, number, buf_data(&transfer->body.head),
+			transfer->body.head.len);
 		transfer->agenda.states[sent->row] = AGENDA_DONE;
 	} else {
+		if (order_check_size(&transfer->order, &transfer->flight,
+			    transfer->settings.listing, body_octets(&transfer->body), err) != 0)
+			return -1;
 		link_put_number(link, LINK_END, number);
 		agenda_receive(&transfer->agenda, sent->row);
+		transfer->received++;
 	}
 	finish_command(transfer);
+	return 0;
 }
 
-/* Octets of a header into memory, as far as they are wanted. */
-static size_t
-feed_head(struct transfer *transfer, const char *in, size_t len)
+/* 1: go on; 0: there is nothing more of the body yet, or no room for it; -1: it is no body. */
+static int
+take_body(struct transfer *transfer, struct error *err)
 {
-	size_t out_len, room = HEAD_MAX - transfer->head.len;
-	char *out = buf_reserve(&transfer->head, len + DOT_OUT_EXTRA);
-	size_t taken = dot_feed(&transfer->dot, in, len, out, &out_len);
-
-	buf_commit(&transfer->head, out_len < room ? out_len : room);
-	return taken;
-}
-
-/* Octets of a message straight into the link's queue. */
-static size_t
-feed_message(struct transfer *transfer, const char *in, size_t len)
-{
-	struct link *link = transfer->settings.link;
-	size_t out_len;
-	char *out = link_reserve_data(link, len + DOT_OUT_EXTRA);
-	size_t taken = dot_feed(&transfer->dot, in, len, out, &out_len);
-
-	link_commit_data(link, out_len);
-	return taken;
-}
-
-/* False when there is nothing more of the body yet, or no room for it. */
-static bool
-take_body(struct transfer *transfer)
-{
+	const struct flight_command *sent = flight_first(&transfer->flight);
 	struct conn *conn = transfer->settings.conn;
-	size_t len, taken;
-	const char *in = conn_peek(conn, &len);
+	struct link *link = transfer->settings.link;
+	size_t len;
+	int looks;
 
+	conn_peek(conn, &len);
 	if (len == 0)
-		return false;
-	/* What a lost connection has left behind is little: all of it is taken now. */
-	if (link_pending(transfer->settings.link) >= LINK_PENDING_MAX && !transfer->is_lost) {
-		transfer->is_held_back = true;
-		return false;
+		return 0;
+	if (body_is_fresh(&transfer->body)) {
+		looks = order_check_text(&transfer->order, &transfer->flight, conn, err);
+		if (looks <= 0)
+			return looks;
 	}
-	if (len > LINK_PAYLOAD_MAX - DOT_OUT_EXTRA)
-		len = LINK_PAYLOAD_MAX - DOT_OUT_EXTRA;
-	if (flight_first(&transfer->flight)->verb == FLIGHT_TOP)
-		taken = feed_head(transfer, in, len);
-	else
-		taken = feed_message(transfer, in, len);
-	conn_consume(conn, taken);
-	if (dot_is_done(&transfer->dot))
-		end_body(transfer);
-	return true;
+	/* What a lost connection has left behind is little: all of it is taken now. */
+	if (link_pending(link) >= LINK_PENDING_MAX && !transfer->is_lost) {
+		transfer->is_held_back = true;
+		return 0;
+	}
+	if (body_feed(&transfer->body, conn, link, sent->verb == FLIGHT_TOP))
+		return end_body(transfer, err) == 0 ? 1 : -1;
+	if (body_check_end(
+		    &transfer->body, transfer->settings.listing->rows[sent->row].octets, err) == 0)
+		return 1;
+	return error_prefix(err, "in the middle of message %u", number_of(transfer, sent->row));
 }
 
 static void
 begin_body(struct transfer *transfer, const struct flight_command *sent)
 {
 	transfer->in_body = true;
-	dot_init(&transfer->dot);
+	body_begin(&transfer->body);
 	if (sent->verb == FLIGHT_RETR) {
 		transfer->refusals = 0;
 		link_put_number(
@@ -275,6 +258,7 @@ take_refusal(struct transfer *transfer, const struct flight_command *sent,
 	transfer->agenda.states[sent->row] = AGENDA_DONE;
 	if (sent->verb == FLIGHT_RETR) {
 		agenda_refuse(&transfer->agenda, sent->row);
+		order_note_refusal(&transfer->order, sent->row);
 		if (++transfer->refusals == REFUSALS_MAX && !transfer->has_given_up)
 			give_up(transfer, reply);
 	}
@@ -302,17 +286,12 @@ static int
 take_line(struct transfer *transfer, const struct conn_line *line, struct error *err)
 {
 	const struct flight_command *sent = flight_first(&transfer->flight);
-	char quoted[QUOTE_SIZE];
 	struct pop3_reply reply;
 
 	if (!pop3_parse_reply(line->data, line->len, &reply))
-		return error_set(err, ERROR_PROTOCOL, "neither +OK nor -ERR: \"%s\"",
-			quote_bytes(quoted, line->data, line->len));
-	/* Servers say why before they hang up on an idle client. */
+		return order_not_a_status(&transfer->order, line, err);
 	if (sent == NULL)
-		return error_set(err, pop3_refusal_class(&reply, ERROR_NET),
-			"the server says unasked: \"%s\"",
-			quote_bytes(quoted, line->data, line->len));
+		return order_unasked(&transfer->order, line, &reply, err);
 	if (sent->verb == FLIGHT_NOOP) {
 		finish_command(transfer);
 		return 0;
@@ -339,8 +318,9 @@ take_input(struct transfer *transfer, struct error *err)
 	transfer->is_held_back = false;
 	for (;;) {
 		if (transfer->in_body) {
-			if (!take_body(transfer))
-				return 0;
+			found = take_body(transfer, err);
+			if (found <= 0)
+				return found;
 			continue;
 		}
 		found = conn_next_line(transfer->settings.conn, &line, err);
@@ -402,10 +382,12 @@ on_deadline(struct transfer *transfer, struct error *err)
 		clock_monotonic_ms() >= transfer->stop_deadline)
 		return error_set(err, ERROR_INTERRUPTED,
 			"asked to stop, and what was under way did not end in time");
-	if (is_owed(transfer))
+	if (is_owed(transfer)) {
+		order_break(&transfer->order);
 		return error_set(err, ERROR_TIMEOUT, "the server has been silent for %lld second%s",
 			(long long)(transfer->settings.timeout_ms / 1000),
 			plural((uint64_t)transfer->settings.timeout_ms / 1000));
+	}
 	send_command(transfer, FLIGHT_NOOP, 0);
 	return 0;
 }
@@ -448,8 +430,10 @@ wait_for_either(struct transfer *transfer, struct error *err)
 
 	if (link_pending(transfer->settings.link) != 0)
 		wait.other_events |= POLLOUT;
-	if (conn_wait(conn, &wait, err) != 0)
-		return -1;
+	if (conn_wait(conn, &wait, &failure) != 0) {
+		lose(transfer, &failure);
+		return 0;
+	}
 	if (wait.timed_out)
 		return on_deadline(transfer, err);
 	if (wait.has_input && conn_fill(conn, &failure) < 0)
@@ -486,8 +470,9 @@ tell_drained(struct transfer *transfer)
 }
 
 static int
-tell_loss(const struct transfer *transfer, struct error *err)
+tell_loss(struct transfer *transfer, struct error *err)
 {
+	order_break(&transfer->order);
 	*err = transfer->lost;
 	if (transfer->in_body)
 		error_prefix(err, "in the middle of message %u",
@@ -506,6 +491,9 @@ transfer_step(struct transfer *transfer, enum transfer_phase phase, struct error
 	}
 	if (phase == TRANSFER_HEADS && !transfer->settings.has_top)
 		refuse_heads(transfer);
+	if (is_asking(transfer) && transfer->flight.count == 0 &&
+		order_check_silence(&transfer->order, transfer->settings.conn, err) != 0)
+		return -1;
 	ask(transfer);
 	if (is_complete(transfer))
 		return 0;
@@ -561,18 +549,25 @@ transfer_restart(struct transfer *transfer, struct conn *conn)
 	struct agenda *agenda = &transfer->agenda;
 
 	assert(transfer_broke_on_batch(transfer));
+	transfer->in_body = false;
 	while (transfer->flight.count != 0) {
 		const struct flight_command *sent = flight_first(&transfer->flight);
 
 		if (sent->verb == FLIGHT_RETR)
 			agenda_put_back(agenda, sent->row);
-		finish_command(transfer);
+		flight_land(&transfer->flight);
 	}
 	transfer->next = 0;
 	transfer->is_lost = false;
 	transfer->settings.conn = conn;
 	transfer->flight.conn = conn;
 	transfer->flight.is_pipelining = false;
+}
+
+bool
+transfer_is_out_of_step(const struct transfer *transfer)
+{
+	return transfer->order.is_broken;
 }
 
 bool
@@ -593,6 +588,7 @@ struct transfer_totals
 transfer_totals(const struct transfer *transfer)
 {
 	return (struct transfer_totals){
+		.received = transfer->received,
 		.unkept = transfer->agenda.unkept + transfer->cut,
 		.deletions = transfer->agenda.deletions,
 		.deleted = transfer->deleted,

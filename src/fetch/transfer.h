@@ -85,6 +85,12 @@ bool transfer_broke_on_batch(const struct transfer *transfer);
  */
 void transfer_restart(struct transfer *transfer, struct conn *conn);
 
+/*
+ * The server's replies were not those to the commands, or seem not to have been: what it sent may
+ * stand under wrong ids.
+ */
+bool transfer_is_out_of_step(const struct transfer *transfer);
+
 /* LINK_STOP has come. */
 bool transfer_is_stopped(const struct transfer *transfer);
 
@@ -95,6 +101,7 @@ bool transfer_is_stopped(const struct transfer *transfer);
 bool transfer_gave_up(const struct transfer *transfer, struct error *err);
 
 struct transfer_totals {
+	size_t received;  /* messages that came whole */
 	size_t unkept;    /* messages sent to us, wholly or in part, and not kept */
 	size_t deletions; /* messages to delete */
 	size_t deleted;   /* those of them that the server has said +OK to */

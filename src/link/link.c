@@ -34,7 +34,7 @@ enum payload {
 	PAYLOAD_ACTION, /* u32 u8 */
 	PAYLOAD_CREDIT, /* u32 u64 */
 	PAYLOAD_SETTLED,
-	PAYLOAD_RESULT, /* u8 u8 u8 octets */
+	PAYLOAD_RESULT, /* u8 u8 u8 u8 octets */
 	PAYLOAD_PROGRESS,
 	PAYLOAD_REPORT
 };
@@ -253,10 +253,11 @@ link_put_result(struct link *link, const struct link_result *result, const char 
 {
 	size_t len = strnlen(text, ERROR_TEXT_MAX - 1);
 
-	put_head(link, LINK_RESULT, 3 + len);
+	put_head(link, LINK_RESULT, 4 + len);
 	put_u8(link, result->ok);
 	put_u8(link, result->class);
 	put_u8(link, result->no_pipelining);
+	put_u8(link, result->out_of_step);
 	buf_append(&link->out, text, len);
 }
 
@@ -520,6 +521,7 @@ get_payload(struct reader *reader, enum payload payload, struct link_frame *fram
 		frame->u.result.ok = get_u8(reader, 2);
 		frame->u.result.class = (enum error_class)get_u8(reader, ERROR_CLASS_COUNT);
 		frame->u.result.no_pipelining = get_u8(reader, 2);
+		frame->u.result.out_of_step = get_u8(reader, 2);
 		get_rest(reader, &frame->data, &frame->data_len);
 		break;
 	case PAYLOAD_REPORT:

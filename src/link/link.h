@@ -102,6 +102,7 @@ struct link_result {
 	bool ok;
 	enum error_class class; /* when not ok */
 	bool no_pipelining;     /* the server broke on a pipelined batch: remember that */
+	bool out_of_step;       /* its replies were not those to the commands: doubt the messages */
 };
 
 struct link_progress {

@@ -61,6 +61,17 @@ static const struct dot_case {
 #define CASE_COUNT (sizeof cases / sizeof *cases)
 
 /* Feed `in` in pieces: first `first` octets, then `step` at a time. */
+/* What LIST would tell of the message: its text with CRLF for each line end that was one. */
+static uint64_t
+listed_octets(const struct dot_case *c)
+{
+	uint64_t octets = c->text_len;
+
+	for (size_t i = 0; i + 3 < c->taken; i++)
+		octets += memcmp(c->in + i, "\r\n", 2) == 0;
+	return octets;
+}
+
 static void
 feed(const struct dot_case *c, size_t first, size_t step)
 {
@@ -90,6 +101,8 @@ feed(const struct dot_case *c, size_t first, size_t step)
 	}
 	if (!CHECK_BYTES(out, total, c->text, c->text_len) || !CHECK(at == c->taken) ||
 		!CHECK(dot_is_done(&dot) == c->is_done))
+		fprintf(stderr, "\tin \"%s\", first %zu, then %zu\n", c->name, first, step);
+	if (c->is_done && !CHECK(dot.octets == listed_octets(c)))
 		fprintf(stderr, "\tin \"%s\", first %zu, then %zu\n", c->name, first, step);
 	free(out);
 }

@@ -78,6 +78,7 @@ carries_every_kind_of_frame(void)
 	CHECK(receive(&pair, &frame) == 1 && frame.u.credit.octets == 1ull << 33);
 	link_put_result(pair.a, &(struct link_result){.ok = true, .no_pipelining = true}, "fine");
 	CHECK(receive(&pair, &frame) == 1 && frame.u.result.ok && frame.u.result.no_pipelining);
+	CHECK(!frame.u.result.out_of_step);
 	CHECK_BYTES(frame.data, frame.data_len, "fine", 4);
 	link_put_progress(pair.a, &(struct link_progress){.messages = 1, .octets_total = 5});
 	CHECK(receive(&pair, &frame) == 1 && frame.u.progress.octets_total == 5);
@@ -177,9 +178,11 @@ refuses_frames_that_no_honest_process_sends(void)
 		{LINK_ROW,     11,                   "\1\0\0\0\0\0\0\0\0\0\0",                               11, -1},
 		{LINK_ACTION,  5,                    "\1\0\0\0\3",                                           5,  -1},
 		{LINK_SETTLED, 5,                    "\1\0\0\0\3",                                           5,  -1},
-		{LINK_RESULT,  3,                    "\2\0\0",					       3,  -1},
-		{LINK_RESULT,  3,                    "\0\x7f\0",					     3,  -1},
-		{LINK_RESULT,  3,                    "\0\1\0",					       3,  1 },
+		{LINK_RESULT,  4,                    "\2\0\0\0",					     4,  -1},
+		{LINK_RESULT,  4,                    "\0\1\0\2",					     4,  -1},
+		{LINK_RESULT,  3,                    "\0\1\0",					       3,  -1},
+		{LINK_RESULT,  4,                    "\0\x7f\0\0",                                           4,  -1},
+		{LINK_RESULT,  4,                    "\0\1\0\0",					     4,  1 },
 		{LINK_SERVER,  18,                   "\1\0\xfe\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0", 18, -1},
 	};
 
