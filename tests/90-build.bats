@@ -36,7 +36,7 @@ install_everything() {
 	cat <<-'SH'
 		[ -e "$BIN/bats" ] || printf '#!%s\necho Bats 1.8.2\n' "$SH" > "$BIN/bats"
 		for command in cc make pkg-config certtool bash bats dovecot procmail maildrop python3 \
-			openssl faketime strace script timeout git clang-format clang-tidy cppcheck \
+			openssl faketime strace valgrind script timeout git clang-format clang-tidy cppcheck \
 			shellcheck mandoc ctags; do
 			[ -e "$BIN/$command" ] || printf '#!%s\n' "$SH" > "$BIN/$command"
 			chmod +x "$BIN/$command"
