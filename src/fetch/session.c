@@ -65,9 +65,11 @@ static int
 greet(struct session *session, struct error *err)
 {
 	struct pop3_reply reply;
+	size_t received;
 
 	if (pop3_read_greeting(session->conn, &reply, err) != 0) {
-		if (err->class != ERROR_TIMEOUT || conn_is_secure(session->conn))
+		conn_peek(session->conn, &received);
+		if (err->class != ERROR_TIMEOUT || received != 0 || conn_is_secure(session->conn))
 			return -1;
 		/* A server that waits for the client's first octets of TLS says nothing either. */
 		return error_set(err, ERROR_TIMEOUT,

@@ -12,6 +12,7 @@ enum argument {
 	ARGUMENT_PATH,    /* one word */
 	ARGUMENT_NUMBER,  /* a */
 	ARGUMENT_NUMBERS, /* a, b */
+	ARGUMENT_AMOUNT,  /* a, then as ARGUMENT_TEXT */
 	ARGUMENT_PATTERN  /* a whole line or /regex/ */
 };
 
@@ -22,6 +23,7 @@ static const struct {
 } table[] = {
 	{"send",     ACTION_SEND,     ARGUMENT_TEXT   },
 	{"raw",      ACTION_RAW,      ARGUMENT_TEXT   },
+	{"flood",    ACTION_FLOOD,    ARGUMENT_AMOUNT },
 	{"content",  ACTION_FILE,     ARGUMENT_PATH   },
 	{"normal",   ACTION_NORMAL,   ARGUMENT_NONE   },
 	{"cut",      ACTION_CUT,      ARGUMENT_NUMBER },
@@ -178,6 +180,10 @@ action_read(struct action *action, struct words *words, const char *dir)
 	case ARGUMENT_NUMBERS:
 		action->a = read_number(words, table[i].name);
 		action->b = read_number(words, table[i].name);
+		break;
+	case ARGUMENT_AMOUNT:
+		action->a = read_number(words, table[i].name);
+		action->text = words_text(words, &action->len);
 		break;
 	case ARGUMENT_PATTERN:
 		read_line_pattern(&action->pattern, words);

@@ -165,6 +165,25 @@ io_write(struct io *io, const void *data, size_t len)
 }
 
 void
+io_flood(struct io *io, const char *data, size_t len, uint64_t octets)
+{
+	struct bytes block = {NULL, 0, 0};
+	uint64_t left = octets;
+
+	if (len == 0)
+		die("a flood of nothing");
+	while (block.len < FLUSH_AT)
+		bytes_add(&block, data, len);
+	while (octets == 0 || left != 0) {
+		size_t now = octets != 0 && left < block.len ? (size_t)left : block.len;
+
+		io_write(io, block.data, now);
+		left -= now;
+	}
+	bytes_release(&block);
+}
+
+void
 io_line(struct io *io, const char *format, ...)
 {
 	char text[4096];

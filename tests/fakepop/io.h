@@ -45,6 +45,9 @@ void io_discard_input(struct io *io);
 
 void io_write(struct io *io, const void *data, size_t len);
 
+/* `data` again and again, `octets` in all, or, when that is 0, until the client has gone. */
+void io_flood(struct io *io, const char *data, size_t len, uint64_t octets);
+
 /* Text and CRLF. */
 void io_line(struct io *io, const char *format, ...) __attribute__((format(printf, 2, 3)));
 

@@ -22,6 +22,7 @@
 enum action_kind {
 	ACTION_SEND,     /* text: a line */
 	ACTION_RAW,      /* text: octets */
+	ACTION_FLOOD,    /* text again and again, a: octets in all, 0: without end */
 	ACTION_FILE,     /* text: path of octets */
 	ACTION_NORMAL,   /* what the server would have answered */
 	ACTION_CUT,      /* a: the usual answer, cut after so many octets */

@@ -523,6 +523,9 @@ run_action(struct session *s, const struct action *action)
 	case ACTION_RAW:
 		io_write(s->io, action->text, action->len);
 		break;
+	case ACTION_FLOOD:
+		io_flood(s->io, action->text, action->len, action->a);
+		break;
 	case ACTION_FILE:
 		do_file(s, action->text);
 		break;
