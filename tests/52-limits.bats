@@ -169,11 +169,11 @@ start_dripper() {
 	too_slow home
 	assert_equal "$(mail)" 1
 	rm drip
-	start_fakepop --stls -e 'messages 3' -e "on UIDL touch $HOME/drip; raw \"+OK\r\n\"; flood 10000 x"
+	start_fakepop --stls -e 'messages 3' -e 'capa -PIPELINING' -e "on UIDL touch $HOME/drip; raw \"+OK\r\n\"; flood 10000 x"
 	start_dripper
 	use
 	poll
-	too_slow UIDL
+	too_slow 'reply to UIDL'
 }
 
 @test "a handshake that drips ends with connect-timeout" {

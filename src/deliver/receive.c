@@ -13,6 +13,7 @@
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "deliver/header.h"
+#include "link/bound.h"
 
 struct receive {
 	struct receive_settings settings;
@@ -145,9 +146,15 @@ collect_header(struct receive *receive, const char *data, size_t len)
 static int
 take_data(struct receive *receive, const struct link_frame *frame, struct error *err)
 {
+	const struct plan_row *row = &receive->settings.roster->rows[receive->row];
+
 	if (!receive->is_open)
 		return error_set(err, ERROR_BUG, "the fetcher sent text of no message");
 	receive->octets += frame->data_len;
+	/* The fetcher cuts what has no end, but for the frame that tells it so. */
+	if (receive->octets > bound_message_octets(row->octets) + LINK_PAYLOAD_MAX)
+		return error_set(
+			err, ERROR_BUG, "the fetcher sends message %u without an end", row->number);
 	if (receive->has_failed)
 		return 0;
 	digest_add(receive->digest, frame->data, frame->data_len);

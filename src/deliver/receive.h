@@ -1,7 +1,9 @@
 /*
  * Messages on their way: LINK_BEGIN, DATA…, END of one after the other become
  * staged messages at the destination, and their digests decide whether they are
- * delivered (man page, STATE). Checks that the fetcher speaks in turn.
+ * delivered (man page, STATE). Checks that the fetcher speaks in turn, and that
+ * each message ends. A fetcher that does not mind its credit gains nothing: a
+ * group is committed when it is full, and what is not read yet waits in the socket.
  */
 #ifndef POPHAUL_DELIVER_RECEIVE_H
 #define POPHAUL_DELIVER_RECEIVE_H
@@ -40,7 +42,8 @@ struct receive *receive_new(const struct receive_settings *settings);
 void receive_free(struct receive *receive);
 
 /*
- * Take LINK_BEGIN, DATA, END, CUT or REFUSED (of a message to be fetched). -1: ERROR_BUG, out of turn.
+ * Take LINK_BEGIN, DATA, END, CUT or REFUSED (of a message to be fetched). -1: ERROR_BUG, out of turn, or
+ * a message without an end (bound.h).
  * Failures of the message itself are settled and counted.
  */
 int receive_take(struct receive *receive, const struct link_frame *frame, struct error *err)

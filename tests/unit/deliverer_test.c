@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "check.h"
+#include "link/bound.h"
 #include "deliver/deliverer.h"
 
 #define MAIL_MAX 64
@@ -45,6 +46,7 @@ enum trick {
 	TRICK_BEGIN_UNLISTED,
 	TRICK_BEGIN_UNPLANNED,
 	TRICK_END_OTHER,
+	TRICK_NO_END,
 	TRICK_DELETE_UNSETTLED,
 	TRICK_GONE_ALONE,
 	TRICK_ROW_TWICE,
@@ -115,6 +117,18 @@ fake_list(struct link *link, enum trick trick)
 	link_put_value(link, LINK_LISTED, rows + (trick == TRICK_ROWS_MISSING));
 }
 
+/* More than any message may have; the deliverer is to hang up before that. */
+static void
+fake_endless(struct link *link)
+{
+	static const char text[LINK_PAYLOAD_MAX];
+
+	for (uint64_t sent = 0; sent < 2 * bound_message_octets(0); sent += sizeof text) {
+		link_put_data(link, LINK_DATA, text, sizeof text);
+		fake_send(link);
+	}
+}
+
 static void
 fake_body(struct link *link, uint32_t number, enum trick trick)
 {
@@ -128,6 +142,8 @@ fake_body(struct link *link, uint32_t number, enum trick trick)
 		link_put_number(link, LINK_BEGIN, number);
 	link_put_data(link, LINK_DATA, text, half);
 	link_put_data(link, LINK_DATA, text + half, strlen(text) - half);
+	if (trick == TRICK_NO_END)
+		fake_endless(link);
 	link_put_number(link, LINK_END, trick == TRICK_END_OTHER ? number + 1 : number);
 }
 
