@@ -31,6 +31,10 @@ replay() {
 	replay link
 }
 
+@test "no server makes the fetcher tell, delete or reveal what it must not" {
+	replay conversation
+}
+
 @test "every target has cases and a test here, and every corpus a target" {
 	local name
 	for name in $(cd "$FUZZ" && printf '%s\n' *_fuzz.c | sed 's/_fuzz\.c$//'); do

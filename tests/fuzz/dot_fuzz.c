@@ -5,6 +5,7 @@
 #include "base/buf.h"
 #include "fetch/dot.h"
 #include "fuzz.h"
+#include "letter.h"
 
 /* What a feeding of the same octets came to. */
 struct outcome {
@@ -52,46 +53,6 @@ feed_whole(struct feed all)
 	return outcome;
 }
 
-static const uint8_t *
-find(const uint8_t *at, const uint8_t *end, const char *what)
-{
-	return memmem(at, (size_t)(end - at), what, strlen(what));
-}
-
-/* The letter: the end mark is looked for first, then the lines are gone through. */
-static struct outcome
-read_by_the_letter(struct feed all)
-{
-	const uint8_t *at = all.data, *end = all.data + all.len, *mark;
-	struct outcome outcome = {.taken = all.len};
-
-	if (all.len >= 3 && memcmp(at, ".\r\n", 3) == 0) {
-		outcome.is_done = true;
-		outcome.taken = 3;
-		return outcome;
-	}
-	mark = find(at, end, "\r\n.\r\n");
-	if (mark != NULL) {
-		outcome.is_done = true;
-		outcome.taken = (size_t)(mark + 5 - at);
-		end = mark + 2;
-	}
-	while (at < end) {
-		const uint8_t *line_end = find(at, end, "\r\n");
-
-		if (*at == '.')
-			at++;
-		buf_append(&outcome.text, at, (size_t)((line_end != NULL ? line_end : end) - at));
-		if (line_end != NULL)
-			buf_append(&outcome.text, "\n", 1);
-		at = line_end != NULL ? line_end + 2 : end;
-	}
-	/* What may yet become a line end is not given out. */
-	if (!outcome.is_done && all.len != 0 && end[-1] == '\r')
-		outcome.text.len--;
-	return outcome;
-}
-
 static void
 require_same(const struct outcome *got, const struct outcome *want)
 {
@@ -106,13 +67,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct feed feed = {data, size};
 	struct cutter cutter = cutter_from(&feed);
-	struct outcome whole, cut, letter;
+	struct outcome whole, cut, letter = {0};
 
 	if (feed.len == 0)
 		return 0;
 	whole = feed_whole(feed);
 	cut = feed_cut(feed, cutter);
-	letter = read_by_the_letter(feed);
+	letter.is_done = letter_read(feed, &letter.text, &letter.taken);
 	require_same(&whole, &letter);
 	require_same(&cut, &letter);
 	buf_release(&whole.text);
