@@ -191,7 +191,7 @@ static int
 record_got(struct commit *commit, struct error *err)
 {
 	struct uidl *uidl = commit->settings.uidl;
-	int64_t now = clock_wall_seconds();
+	int64_t now = clock_wall_seconds(), when = uidl_delivery_time(uidl, now);
 
 	for (size_t i = 0; i < commit->count; i++) {
 		struct commit_item *item = &commit->items[i];
@@ -202,7 +202,7 @@ record_got(struct commit *commit, struct error *err)
 			continue;
 		if (item->retired != NULL)
 			uidl_add_off(uidl, item->retired, now);
-		item->entry = uidl_add_got(uidl, now, row->octets, &item->digest, &row->id);
+		item->entry = uidl_add_got(uidl, when, row->octets, &item->digest, &row->id);
 		item->entry->mark = true;
 		if (item->fate == COMMIT_RECORD)
 			uidl_add_bye(uidl, item->source);

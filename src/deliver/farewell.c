@@ -64,7 +64,8 @@ farewell_is_lock_step(const struct uidl_facts *facts, int64_t now)
 {
 	int64_t when = facts->numbers[UIDL_LOCK_STEP_WHEN];
 
-	return when != 0 && now - when < FAREWELL_LOCK_STEP_SECONDS;
+	/* A time of the future is one of a wrong clock, and would hold for years. */
+	return when != 0 && when <= now && now - when < FAREWELL_LOCK_STEP_SECONDS;
 }
 
 /* The session left in good order, but without the QUIT that its deletions need. */
@@ -98,7 +99,6 @@ add_leaving(const struct farewell *farewell, const struct roster *roster, struct
 		uidl_add_number(uidl, UIDL_EMPTIED_WHEN, now);
 }
 
-void
 /*
  * A reply taken for the next one's would leave a message unfetched under an id that counts as
  * got. What has come all the same is known by its digest, whichever id it was recorded under.
@@ -116,6 +116,7 @@ doubt_messages(const struct roster *roster, struct uidl *uidl, int64_t now)
 	}
 }
 
+void
 farewell_add_facts(const struct farewell *farewell, const struct roster *roster, struct uidl *uidl,
 	const struct farewell_facts *found)
 {

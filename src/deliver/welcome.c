@@ -107,7 +107,7 @@ settle_run(const struct account *account, struct uidl *uidl, size_t first, size_
 	size_t count = uidl_try_count(uidl) - first, run = 0;
 	const char *dest = uidl_try_at(uidl, first)->dest;
 	struct dest_claim *claims = xcalloc(count, sizeof *claims);
-	int64_t now = clock_wall_seconds();
+	int64_t now = uidl_delivery_time(uidl, clock_wall_seconds());
 
 	while (run < count && is_same_dest(uidl_try_at(uidl, first + run)->dest, dest)) {
 		claims[run].token = uidl_try_at(uidl, first + run)->token;

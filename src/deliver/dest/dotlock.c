@@ -204,3 +204,13 @@ dotlock_drop(struct dotlock *lock)
 	free(lock->path);
 	*lock = (struct dotlock){0};
 }
+
+void
+dotlock_sweep(const char *path)
+{
+	char *lock_path = xasprintf("%s.lock", path);
+
+	/* By a clock at its beginning no lock is too old. */
+	remove_stale(lock_path, 0);
+	free(lock_path);
+}

@@ -33,4 +33,11 @@ void dotlock_refresh(struct dotlock *lock);
 /* Give it back. Nothing held is fine. */
 void dotlock_drop(struct dotlock *lock);
 
+/*
+ * Remove the lock of `path` that a dead process of this host has left: other programs would wait
+ * for it, though nobody here is about to take it. Not one that is only old: we do not
+ * want the file. Failing to is harmless.
+ */
+void dotlock_sweep(const char *path);
+
 #endif

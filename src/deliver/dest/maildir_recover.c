@@ -65,6 +65,7 @@ maildir_move_to_new(int tmp_fd, int new_fd, const char *from, const char *to)
 struct recovery {
 	const char *path;
 	int tmp_fd, new_fd, cur_fd;
+	int64_t born; /* when tmp/ was made, in microseconds; 0: the file system does not tell */
 	bool *in_cur; /* one a claim */
 	bool has_looked_in_cur;
 };
@@ -127,6 +128,26 @@ is_young(const char *token)
 	return age > -CLOCK_STEP_MAX && age < MAILDIR_TMP_SECONDS;
 }
 
+static int64_t
+folder_born(int fd)
+{
+	struct statx st;
+
+	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) != 0 || !(st.stx_mask & STATX_BTIME))
+		return 0;
+	return (int64_t)st.stx_btime.tv_sec * 1000000 + st.stx_btime.tv_nsec / 1000;
+}
+
+/* Whether tmp/ is another than the one that the name was made in: that it is not there says nothing then. */
+static bool
+is_older_than_folder(const struct recovery *r, const char *token)
+{
+	long long seconds, microseconds;
+
+	return sscanf(token, "%lld.M%6lld", &seconds, &microseconds) == 2 &&
+		r->born > seconds * 1000000 + microseconds;
+}
+
 /* See the table in maildir.h. */
 static int
 recover_claim(
@@ -148,7 +169,7 @@ recover_claim(
 		return error_set_errno(
 			err, ERROR_WRITE, "cannot examine '%s/tmp/%s'", r->path, unique);
 	claims[i].delivered = fstatat(r->new_fd, token, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (!claims[i].delivered && !in_tmp && is_young(token)) {
+	if (!claims[i].delivered && !in_tmp && is_young(token) && !is_older_than_folder(r, token)) {
 		claims[i].delivered = true;
 		return 0;
 	}
@@ -184,6 +205,7 @@ maildir_recover(const struct account *account, const char *path, struct dest_cla
 	r.tmp_fd = maildir_open_folder(path, "tmp", err);
 	if (r.tmp_fd < 0)
 		return -1;
+	r.born = folder_born(r.tmp_fd);
 	r.in_cur = xcalloc(count, sizeof *r.in_cur);
 	r.new_fd = maildir_open_folder(path, "new", err);
 	if (r.new_fd < 0)

@@ -50,24 +50,31 @@ static void mbox_close(void *self);
 
 /* A slip of the pen in the configuration must not put mail behind somebody's notes. */
 static int
-check_content(const char *path, struct error *err)
+check_content(int fd, const char *path, struct error *err)
 {
 	char start[sizeof from_word - 1];
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	ssize_t n;
+	ssize_t n = pread(fd, start, sizeof start, 0);
 
-	if (fd < 0)
-		return error_set_errno(err, ERROR_CREATE, "cannot open mbox '%s'", path);
-	n = pread(fd, start, sizeof start, 0);
 	if (n < 0)
-		error_set_errno(err, ERROR_WRITE, "cannot read mbox '%s'", path);
-	close(fd);
-	if (n < 0)
-		return -1;
+		return error_set_errno(err, ERROR_WRITE, "cannot read mbox '%s'", path);
 	if (n != 0 && (n != sizeof start || memcmp(start, from_word, sizeof start) != 0))
 		return error_set(err, ERROR_CREATE,
 			"'%s' is not an mbox: it does not begin with \"From \"", path);
 	return 0;
+}
+
+/* Before any lock of ours: closing a file gives back all fcntl locks that its process has on it. */
+static int
+check_unlocked(const char *path, struct error *err)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	int result;
+
+	if (fd < 0)
+		return error_set_errno(err, ERROR_CREATE, "cannot open mbox '%s'", path);
+	result = check_content(fd, path, err);
+	close(fd);
+	return result;
 }
 
 static int
@@ -82,7 +89,7 @@ check_path(const char *path, struct error *err)
 		if (!S_ISREG(st.st_mode))
 			return error_set(
 				err, ERROR_CREATE, "mbox '%s' is not a regular file", path);
-		return check_content(path, err);
+		return check_unlocked(path, err);
 	}
 	if (slash == NULL || slash == path)
 		return 0;
@@ -237,6 +244,9 @@ mbox_prepare(void *self, struct error *err)
 	if (mbox_file_open(
 		    &m->file, m->account->dest.path, m->account->lock_timeout_ms, true, err) != 0)
 		return -1;
+	/* It may be another file by now than the one that the session began with. */
+	if (check_content(m->file.fd, m->file.path, err) != 0)
+		return -1;
 	if (mbox_file_missing_newlines(&m->file, &m->missing, err) != 0)
 		return -1;
 	m->end = m->file.size;
@@ -352,6 +362,15 @@ mbox_close(void *self)
 	free(m);
 }
 
+/* A session that died behind its last `got` has left nothing to recover but its lock. */
+static void
+mbox_sweep(void *self)
+{
+	const struct mbox *m = self;
+
+	dotlock_sweep(m->account->dest.path);
+}
+
 static int
 mbox_recover(const struct account *account, const char *path, struct dest_claim *claims,
 	size_t count, struct error *err)
@@ -387,5 +406,6 @@ const struct dest_ops dest_mbox_ops = {
 	.publish = mbox_publish,
 	.seal = mbox_seal,
 	.finish = mbox_finish,
+	.sweep = mbox_sweep,
 	.recover = mbox_recover,
 };

@@ -21,6 +21,12 @@
 
 #define INDEX_MIN 1024
 
+/* No right clock shows a time before 2026, when this was written. */
+#define CLOCK_EARLIEST ((int64_t)1767225600)
+
+/* What is behind by more than this is no clock that was set back: one that was ahead was set right. */
+#define CLOCK_BEHIND_MAX ((int64_t)90 * 24 * 60 * 60)
+
 enum index_kind {
 	INDEX_ID,     /* UIDL_GOT, by id */
 	INDEX_EXACT,  /* UIDL_GOT with an id, by id and digest */
@@ -42,6 +48,7 @@ struct id_table {
 	size_t arena_count, arena_used; /* blocks; octets of the last one */
 	struct index indexes[INDEX_COUNT];
 	uint64_t key[2];
+	int64_t newest; /* the latest delivery ever added */
 };
 
 static inline uint64_t
@@ -313,8 +320,11 @@ id_table_add(struct id_table *table, const struct uidl_id *id, const struct uidl
 		.none = id->none,
 		.mark = from->mark,
 	};
-	if (entry->status == UIDL_GOT)
+	if (entry->status == UIDL_GOT) {
 		enter(table, INDEX_ID, entry);
+		if (entry->when > table->newest)
+			table->newest = entry->when;
+	}
 	enter(table, digest_index_of(entry), entry);
 	return entry;
 }
@@ -442,4 +452,14 @@ id_table_each(struct id_table *table, size_t *at)
 			return entry;
 	}
 	return NULL;
+}
+
+int64_t
+id_table_delivery_time(const struct id_table *table, int64_t now)
+{
+	bool is_impossible = now < CLOCK_EARLIEST;
+
+	if (table->newest <= now || (!is_impossible && table->newest - now > CLOCK_BEHIND_MAX))
+		return now;
+	return table->newest;
 }

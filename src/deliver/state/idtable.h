@@ -48,4 +48,7 @@ struct uidl_entry *id_table_find_off(struct id_table *table, const struct digest
 /* Walk over all entries that are not dead, in the order in which they were added. */
 struct uidl_entry *id_table_each(struct id_table *table, size_t *at);
 
+/* As uidl_delivery_time(). */
+int64_t id_table_delivery_time(const struct id_table *table, int64_t now);
+
 #endif

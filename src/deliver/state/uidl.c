@@ -409,6 +409,12 @@ uidl_try_at(const struct uidl *uidl, size_t index)
 	return &uidl->tries.list[index];
 }
 
+int64_t
+uidl_delivery_time(const struct uidl *uidl, int64_t now)
+{
+	return id_table_delivery_time(uidl->table, now);
+}
+
 static void
 queue_record(struct uidl *uidl, const struct record *record)
 {

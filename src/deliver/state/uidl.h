@@ -177,6 +177,14 @@ const struct uidl_try *uidl_try_at(const struct uidl *uidl, size_t index);
 void uidl_clear_tries(struct uidl *uidl);
 
 /*
+ * The `when` of a delivery that is made `now`: the latest delivery that is recorded when that is
+ * later, for then the clock was set back; a message must not look old when the clock is right
+ * again, and be deleted too early. Unless it is later by more than 90 days: then
+ * the clock was ahead at that time, and is right now.
+ */
+int64_t uidl_delivery_time(const struct uidl *uidl, int64_t now);
+
+/*
  * Queue records. uidl_add_got() makes a new entry and returns it. uidl_add_off()
  * does nothing to an entry that is off; uidl_add_bye() forgets one that is got or
  * off. Ids are at most LINK_UIDL_MAX octets, tokens UIDL_TOKEN_MAX.
