@@ -2,6 +2,12 @@
 
 #include "base/clock.h"
 
+/*
+ * A fetcher that was told to stop waits for one answer of the server's at most. What it cannot be
+ * woken from is a name server that says nothing.
+ */
+#define STOP_MARGIN_MS 5000
+
 void
 peer_init(struct peer *peer, struct link *link, const struct account *account,
 	const volatile int *stop)
@@ -11,6 +17,7 @@ peer_init(struct peer *peer, struct link *link, const struct account *account,
 		.stop = stop,
 		/* It gives up by itself much earlier. */
 		.patience_ms = account->connect_timeout_ms + 3 * account->timeout_ms,
+		.stop_patience_ms = account->timeout_ms + STOP_MARGIN_MS,
 	};
 	peer->last = clock_monotonic_ms() + peer->patience_ms;
 }
@@ -37,7 +44,8 @@ peer_next(struct peer *peer, struct link_frame *frame, int64_t deadline, struct 
 			return 1;
 	}
 	if (clock_poll_timeout(peer->last) == 0)
-		return error_set(err, ERROR_TIMEOUT, "the fetcher gives no sign of life: ended");
+		return error_set(err, peer_is_interrupted(peer) ? ERROR_INTERRUPTED : ERROR_TIMEOUT,
+			"the fetcher gives no sign of life: ended");
 	if (peer_is_interrupted(peer))
 		peer_stop(peer);
 	return 0;
@@ -58,9 +66,16 @@ peer_flush(struct peer *peer, struct error *err)
 void
 peer_stop(struct peer *peer)
 {
-	if (!peer->is_stopped)
-		link_put(peer->link, LINK_STOP);
+	int64_t last = clock_monotonic_ms() + peer->stop_patience_ms;
+
+	if (peer->is_stopped)
+		return;
+	link_put(peer->link, LINK_STOP);
 	peer->is_stopped = true;
+	if (peer->stop_patience_ms < peer->patience_ms)
+		peer->patience_ms = peer->stop_patience_ms;
+	if (last < peer->last)
+		peer->last = last;
 }
 
 int

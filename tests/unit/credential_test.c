@@ -200,6 +200,7 @@ test_command_limit(void)
 	static const struct {
 		const char *script, *error;
 	} SCRIPTS[] = {
+		{"yes",			   "password-command 'sh': did not end in time"},
 		{"sleep 60",                      "password-command 'sh': did not end in time"},
 		{"sleep 0.8; exec >&-; sleep 60",
                  "password-command 'sh': closed its output but did not end in time"           },
