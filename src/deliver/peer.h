@@ -34,7 +34,8 @@ bool peer_is_interrupted(const struct peer *peer);
 /*
  * The next frame, until `deadline`. 1: a frame; 0: none yet, the deadline came, the fetcher
  * gave a mere sign of life (LINK_ALIVE), or the stop flag was set, which is then passed on.
- * -1: ERROR_TIMEOUT (ERROR_INTERRUPTED once the stop flag is set): silent for too long; ERROR_SYSTEM: gone; ERROR_BUG: it sends nonsense.
+ * -1: ERROR_TIMEOUT, or ERROR_INTERRUPTED once the stop flag is set: silent for too long;
+ * ERROR_SYSTEM: gone; ERROR_BUG: it sends nonsense.
  */
 int peer_next(struct peer *peer, struct link_frame *frame, int64_t deadline, struct error *err)
 	__attribute__((warn_unused_result));
