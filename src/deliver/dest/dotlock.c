@@ -65,11 +65,43 @@ write_owner(const char *path, struct error *err)
 }
 
 /*
- * 1: made; 0: somebody has it; -1 with errno as of write_owner(). *now_out is the
- * time by the clock of the file system, which on NFS is not ours.
+ * With a file that has no name until it is the lock: dying here leaves nothing behind. As try_once(); -1 also
+ * where there are no such files (NFS): what else is wrong try_named() meets again, and tells.
  */
 static int
-try_once(const char *lock_path, time_t *now_out, struct error *err)
+try_unnamed(const char *lock_path, time_t *now_out)
+{
+	char owner[OWNER_SIZE], self[sizeof "/proc/self/fd/" + 3 * sizeof(int)];
+	const char *slash = strrchr(lock_path, '/');
+	char *folder = xmemdup0(lock_path, slash != NULL ? (size_t)(slash + 1 - lock_path) : 0);
+	int fd = open(*folder != '\0' ? folder : ".", O_WRONLY | O_TMPFILE | O_CLOEXEC, 0644);
+	struct error ignored;
+	struct stat st;
+	int result = -1;
+
+	free(folder);
+	if (fd < 0)
+		return -1;
+	name_owner(owner);
+	snprintf(self, sizeof self, "/proc/self/fd/%d", fd);
+	if (file_write_all(fd, owner, strlen(owner), lock_path, &ignored) == 0 &&
+		fstat(fd, &st) == 0) {
+		*now_out = st.st_mtime;
+		if (linkat(AT_FDCWD, self, AT_FDCWD, lock_path, AT_SYMLINK_FOLLOW) == 0)
+			result = 1;
+		else if (errno == EEXIST)
+			result = 0;
+	}
+	if (file_close(fd, lock_path, &ignored) != 0 && result > 0) {
+		unlink(lock_path);
+		result = -1;
+	}
+	return result;
+}
+
+/* With a file of a name of our own, linked to the lock's. As try_once(). */
+static int
+try_named(const char *lock_path, time_t *now_out, struct error *err)
 {
 	char *own = xasprintf("%s.%d.%lld", lock_path, (int)getpid(), (long long)time(NULL));
 	struct stat st = {.st_mtime = time(NULL)};
@@ -101,6 +133,18 @@ out:
 	free(own);
 	errno = reason;
 	return result;
+}
+
+/*
+ * 1: made; 0: somebody has it; -1 with errno as of write_owner(). *now_out is the
+ * time by the clock of the file system, which on NFS is not ours.
+ */
+static int
+try_once(const char *lock_path, time_t *now_out, struct error *err)
+{
+	int result = try_unnamed(lock_path, now_out);
+
+	return result >= 0 ? result : try_named(lock_path, now_out, err);
 }
 
 /* Whether the text of a lock names a process of this machine that has ended. */
