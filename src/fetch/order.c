@@ -112,9 +112,10 @@ is_stranger(const struct order *order, const struct flight *flight, const struct
 }
 
 static void
-note_answer(struct order *order, uint32_t row)
+note_answer(struct order *order, uint32_t row, uint64_t octets)
 {
 	order->previous = row;
+	order->octets = octets;
 	order->has_previous = true;
 }
 
@@ -125,7 +126,7 @@ order_check_size(struct order *order, const struct flight *flight, const struct 
 	bool is_strange = flight->is_pipelining && is_stranger(order, flight, listing, octets);
 
 	order->strangers = is_strange ? order->strangers + 1 : 0;
-	note_answer(order, flight_first(flight)->row);
+	note_answer(order, flight_first(flight)->row, octets);
 	if (order->strangers < 2)
 		return 0;
 	order->is_broken = true;
@@ -138,12 +139,25 @@ void
 order_note_refusal(struct order *order, uint32_t row)
 {
 	order->strangers = 0;
-	note_answer(order, row);
+	note_answer(order, row, ORDER_REFUSED);
 }
 
 void
 order_break(struct order *order)
 {
 	if (order->strangers != 0)
+		order->is_broken = true;
+}
+
+void
+order_fall_silent(struct order *order, const struct flight *flight, const struct listing *listing)
+{
+	const struct flight_command *awaited = flight_first(flight);
+
+	if (!flight->is_pipelining || !order->has_previous || awaited == NULL ||
+		awaited->verb != FLIGHT_RETR)
+		return;
+	if (!is_size_of(listing, order->previous, order->octets) ||
+		is_size_of(listing, awaited->row, order->octets))
 		order->is_broken = true;
 }

@@ -27,8 +27,12 @@ struct order {
 	bool is_broken;
 	unsigned strangers; /* messages in a row with a neighbour's size */
 	bool has_previous;
-	uint32_t previous; /* row of the last message answered */
+	uint32_t previous; /* row of the last message answered, */
+	uint64_t octets;   /* and with how much; ORDER_REFUSED */
 };
+
+/* Of a refusal. */
+#define ORDER_REFUSED UINT64_MAX
 
 /* A line where a status is due, and is none. Returns -1: ERROR_PROTOCOL. */
 int order_not_a_status(struct order *order, const struct conn_line *line, struct error *err);
@@ -68,5 +72,13 @@ void order_note_refusal(struct order *order, uint32_t row);
 
 /* The connection is lost, or silent, while commands are in flight. */
 void order_break(struct order *order);
+
+/*
+ * It is silent where a reply should begin: one may have been left out before. What shows
+ * that none was is that the last message has its own size, and not that of the one
+ * that is waited for.
+ */
+void order_fall_silent(
+	struct order *order, const struct flight *flight, const struct listing *listing);
 
 #endif

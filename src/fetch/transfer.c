@@ -376,6 +376,15 @@ next_deadline(const struct transfer *transfer)
 }
 
 static int
+name_message(const struct transfer *transfer, struct error *err)
+{
+	if (!transfer->in_body)
+		return -1;
+	return error_prefix(err, "in the middle of message %u",
+		number_of(transfer, flight_first(&transfer->flight)->row));
+}
+
+static int
 on_deadline(struct transfer *transfer, struct error *err)
 {
 	if (transfer->phase != TRANSFER_DELETIONS &&
@@ -384,9 +393,13 @@ on_deadline(struct transfer *transfer, struct error *err)
 			"asked to stop, and what was under way did not end in time");
 	if (is_owed(transfer)) {
 		order_break(&transfer->order);
-		return error_set(err, ERROR_TIMEOUT, "the server has been silent for %lld second%s",
+		if (!transfer->in_body)
+			order_fall_silent(
+				&transfer->order, &transfer->flight, transfer->settings.listing);
+		error_set(err, ERROR_TIMEOUT, "the server has been silent for %lld second%s",
 			(long long)(transfer->settings.timeout_ms / 1000),
 			plural((uint64_t)transfer->settings.timeout_ms / 1000));
+		return name_message(transfer, err);
 	}
 	send_command(transfer, FLIGHT_NOOP, 0);
 	return 0;
@@ -474,10 +487,7 @@ tell_loss(struct transfer *transfer, struct error *err)
 {
 	order_break(&transfer->order);
 	*err = transfer->lost;
-	if (transfer->in_body)
-		error_prefix(err, "in the middle of message %u",
-			number_of(transfer, flight_first(&transfer->flight)->row));
-	return -1;
+	return name_message(transfer, err);
 }
 
 int
