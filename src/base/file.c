@@ -136,11 +136,15 @@ file_make_dirs(const char *path, mode_t mode, struct error *err)
 		if (saved != '/' && saved != '\0')
 			continue;
 		*p = '\0';
-		if (mkdir(part, mode) == 0)
+		if (mkdir(part, mode) == 0) {
 			result = file_sync_parent(part, err);
-		else if (errno != EEXIST)
+			/* Left there, it would pass for one that was made durable. */
+			if (result != 0)
+				rmdir(part);
+		} else if (errno != EEXIST) {
 			result = error_set_errno(
 				err, ERROR_CREATE, "cannot create folder '%s'", part);
+		}
 		*p = saved;
 		if (saved == '\0')
 			break;
@@ -184,6 +188,8 @@ file_replace_commit(struct file_replacement *r, struct error *err)
 	}
 	/* Renamed: nothing of the temporary name is left to remove. */
 	result = file_sync_parent(r->path, err);
+	if (result != 0 && link(r->path, r->temporary) != 0)
+		error_prefix(err, "cannot even note it down");
 	free(r->temporary);
 	r->temporary = NULL;
 out:

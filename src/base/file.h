@@ -47,6 +47,10 @@ int file_make_dirs(const char *path, mode_t mode, struct error *err)
  * (fsync, close, rename, fsync of the folder) or abort (the old one stays). The
  * temporary name is PATH.new; an old one of that name is a dead session's and
  * is overwritten, so the caller must hold the lock that covers PATH.
+ *
+ * When the last fsync fails, PATH.new stays as a second name of the new file: which of
+ * both PATH means on the disk is not certain, and no later fsync that succeeds makes it
+ * so, only another replacement does.
  */
 struct file_replacement {
 	int fd;

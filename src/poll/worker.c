@@ -45,9 +45,8 @@ set_handler(int number, void (*handler)(int))
 static _Noreturn void
 be_fetcher(const struct account *account, struct secret *password, int fd, bool lock_step)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 	struct link *link;
-	int status;
+	int null, status;
 
 	log_set_process("fetcher");
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -56,8 +55,11 @@ be_fetcher(const struct account *account, struct secret *password, int fd, bool 
 	set_handler(SIGINT, SIG_IGN);
 	set_handler(SIGTERM, SIG_IGN);
 	set_handler(SIGHUP, SIG_IGN);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0) {
+		log_warn("cannot open '/dev/null': %s", strerror(errno));
 		_exit(EX_OSERR);
+	}
 	/* Neither a lock nor a file of the deliverer's may live on in the process that a server talks to. */
 	file_close_others(fd);
 	link = link_new(fd);

@@ -166,7 +166,8 @@ names_dead_process(const char *owner)
 	if (*owner == '\n' || strcspn(end + 1, "\n") != strcspn(owner, "\n") ||
 		strncmp(end + 1, owner, strcspn(owner, "\n")) != 0)
 		return false;
-	return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
+	/* Our own number: left by a dead process that had it, or by us, when it could not be removed. */
+	return (pid_t)pid == getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH);
 }
 
 static bool

@@ -31,6 +31,7 @@ struct staged {
 	char *name;        /* in new/; up to its first ',' also in tmp/ */
 	size_t unique_len; /* octets before the ',' */
 	int fd;            /* open until durable or one of too many; else -1 */
+	bool published;
 };
 
 struct maildir {
@@ -325,6 +326,7 @@ maildir_end(void *self, const char *sender, struct error *err)
 	s->name = xasprintf("%s,S=%llu,W=%llu", m->unique, (unsigned long long)m->octets,
 		(unsigned long long)(m->octets + m->lone_lf));
 	s->fd = m->fd;
+	s->published = false;
 	m->fd = -1;
 	if (keep_or_close(m, s, err) == 0)
 		return 0;
@@ -386,7 +388,7 @@ static int
 maildir_publish(void *self, size_t index, struct error *err)
 {
 	struct maildir *m = self;
-	const struct staged *s = &m->staged[index];
+	struct staged *s = &m->staged[index];
 	char unique[MAILDIR_UNIQUE_SIZE];
 
 	assert(m->prepared && index < m->count && s->unique_len < sizeof unique);
@@ -396,7 +398,30 @@ maildir_publish(void *self, size_t index, struct error *err)
 		return error_set_errno(err, errno == EEXIST ? ERROR_DELIVERY_TEMP : ERROR_WRITE,
 			"cannot rename '%s/tmp/%s' to '%s/new/%s'", m->path, unique, m->path,
 			s->name);
+	s->published = true;
 	return 0;
+}
+
+/*
+ * A second fsync that succeeds would say nothing of names that the first one lost: they are
+ * taken out of new/, so that the next start finds them in tmp/ and has them fetched again. One that
+ * a reader has moved on in between is the reader's to make durable, and is found in cur/.
+ */
+static void
+take_back(struct maildir *m, struct error *err)
+{
+	for (size_t i = 0; i < m->count; i++) {
+		const struct staged *s = &m->staged[i];
+		char unique[MAILDIR_UNIQUE_SIZE];
+
+		memcpy(unique, s->name, s->unique_len);
+		unique[s->unique_len] = '\0';
+		if (s->published && renameat(m->new_fd, s->name, m->tmp_fd, unique) != 0 &&
+			errno != ENOENT) {
+			error_prefix(err, "cannot roll back");
+			return;
+		}
+	}
 }
 
 static int
@@ -404,9 +429,11 @@ maildir_seal(void *self, struct error *err)
 {
 	struct maildir *m = self;
 
-	if (fsync(m->new_fd) != 0)
-		return error_set_errno(err, ERROR_WRITE, "cannot make '%s/new' durable", m->path);
-	return 0;
+	if (fsync(m->new_fd) == 0)
+		return 0;
+	error_set_errno(err, ERROR_WRITE, "cannot make '%s/new' durable", m->path);
+	take_back(m, err);
+	return -1;
 }
 
 const struct dest_ops dest_maildir_ops = {

@@ -71,14 +71,19 @@ open_or_create(const char *path, bool create, struct error *err)
 	return fd;
 }
 
-/* Another program may have put a new file in place of the one that we waited for. */
-static bool
-is_still_there(int fd, const char *path)
+/* Another program may have put a new file in place of the one that we waited for: ERROR_BUSY. */
+static int
+check_still_there(const struct mbox_file *file, struct stat *ours, struct error *err)
 {
-	struct stat ours, there;
+	struct stat there;
+	bool is_there = stat(file->path, &there) == 0;
 
-	return fstat(fd, &ours) == 0 && stat(path, &there) == 0 && ours.st_ino == there.st_ino &&
-		ours.st_dev == there.st_dev;
+	if ((!is_there && errno != ENOENT) || fstat(file->fd, ours) != 0)
+		return error_set_errno(err, ERROR_WRITE, "cannot examine mbox '%s'", file->path);
+	if (!is_there || ours->st_ino != there.st_ino || ours->st_dev != there.st_dev)
+		return error_set(
+			err, ERROR_BUSY, "'%s' was replaced by another program", file->path);
+	return 0;
 }
 
 int
@@ -98,16 +103,18 @@ mbox_file_open(struct mbox_file *file, const char *path, int64_t lock_timeout_ms
 		return 0;
 	if (file->fd < 0)
 		goto fail;
-	if (fstat(file->fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+	if (fstat(file->fd, &st) != 0) {
+		error_set_errno(err, ERROR_WRITE, "cannot examine mbox '%s'", path);
+		goto fail;
+	}
+	if (!S_ISREG(st.st_mode)) {
 		error_set(err, ERROR_CREATE, "mbox '%s' is not a regular file", path);
 		goto fail;
 	}
 	if (lock_whole(file, path, deadline, err) != 0)
 		goto fail;
-	if (!is_still_there(file->fd, path) || fstat(file->fd, &st) != 0) {
-		error_set(err, ERROR_BUSY, "'%s' was replaced by another program", path);
+	if (check_still_there(file, &st, err) != 0)
 		goto fail;
-	}
 	file->size = (uint64_t)st.st_size;
 	return 0;
 fail:

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/wait.h>
 #include <sysexits.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -19,6 +20,9 @@
 
 /* What a command gets between SIGTERM and SIGKILL. */
 #define KILL_GRACE_MS 2000
+
+/* Between two polls that the kernel has no memory for. */
+#define POLL_PAUSE_NS (50 * 1000 * 1000)
 
 /* A shell's statuses for a command that it cannot run; child.h uses them too. */
 #define STATUS_NOT_EXECUTABLE 126
@@ -205,6 +209,7 @@ read_output(const struct child *child, struct buf *output)
 static bool
 watch(struct pipe *p, const struct child *child, struct buf *output)
 {
+	static const struct timespec pause = {.tv_nsec = POLL_PAUSE_NS};
 	int64_t deadline = clock_monotonic_ms() + p->account->pipe_timeout_ms;
 	bool has_output = true, has_link = p->background != NULL;
 	struct error ignored;
@@ -217,8 +222,9 @@ watch(struct pipe *p, const struct child *child, struct buf *output)
 			{.fd = wants_link ? link_fd(p->background) : -1, .events = POLLIN},
 		};
 
+		/* Without memory for it: the command goes on all the same, and may yet deliver. */
 		if (poll(watched, 3, clock_poll_timeout(deadline)) < 0 && errno != EINTR)
-			return false;
+			nanosleep(&pause, NULL);
 		if (watched[1].revents != 0)
 			has_output = read_output(child, output);
 		/* A fetcher that is gone is told of by the next to read the link. */

@@ -7,7 +7,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "base/file.h"
 #include "base/xalloc.h"
 
 /* What errors call it: it has no name. */
@@ -67,6 +66,24 @@ spool_open(struct spool *spool, struct error *err)
 	return spool->fd < 0 ? -1 : 0;
 }
 
+/* At its offset, wherever a write that failed has left the descriptor. */
+static int
+write_at(int fd, uint64_t offset, const char *data, size_t len, struct error *err)
+{
+	while (len > 0) {
+		ssize_t n = pwrite(fd, data, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return error_set_errno(err, ERROR_WRITE, "cannot write '%s'", SPOOL_NAME);
+		data += n;
+		offset += (uint64_t)n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
 static int
 copy_to(const struct spool *spool, uint64_t len, int fd, struct error *err)
 {
@@ -78,7 +95,7 @@ copy_to(const struct spool *spool, uint64_t len, int fd, struct error *err)
 
 		result = spool_read_at(spool, done, chunk, n, err);
 		if (result == 0)
-			result = file_write_all(fd, chunk, n, SPOOL_NAME, err);
+			result = write_at(fd, done, chunk, n, err);
 		done += n;
 	}
 	free(chunk);
@@ -102,15 +119,6 @@ move_to_disk(struct spool *spool, uint64_t written, struct error *err)
 	return 0;
 }
 
-/* After a short write the descriptor must stand where the queued octets belong again. */
-static int
-cut_file(const struct spool *spool, uint64_t len)
-{
-	if (ftruncate(spool->fd, (off_t)len) != 0 || lseek(spool->fd, (off_t)len, SEEK_SET) < 0)
-		return -1;
-	return 0;
-}
-
 int
 spool_flush(struct spool *spool, struct error *err)
 {
@@ -121,10 +129,8 @@ spool_flush(struct spool *spool, struct error *err)
 	if (!spool->on_disk && spool->len > SPOOL_MEMORY_MAX &&
 		move_to_disk(spool, spool->len - len, err) != 0)
 		return -1;
-	if (file_write_all(spool->fd, buf_data(&spool->queued), len, SPOOL_NAME, err) != 0) {
-		cut_file(spool, spool->len - len);
+	if (write_at(spool->fd, spool->len - len, buf_data(&spool->queued), len, err) != 0)
 		return -1;
-	}
 	buf_clear(&spool->queued);
 	return 0;
 }
@@ -170,7 +176,8 @@ spool_truncate(struct spool *spool, uint64_t len, struct error *err)
 		return 0;
 	}
 	buf_clear(&spool->queued);
-	spool->len = len;
+	/* Until they are gone, the octets are there, and what follows stands behind them. */
+	spool->len = written;
 	if (len == 0 && spool->on_disk) {
 		int fd = open_memory(err);
 
@@ -179,10 +186,10 @@ spool_truncate(struct spool *spool, uint64_t len, struct error *err)
 		close(spool->fd);
 		spool->fd = fd;
 		spool->on_disk = false;
-		return 0;
-	}
-	if (cut_file(spool, len) != 0)
+	} else if (ftruncate(spool->fd, (off_t)len) != 0) {
 		return error_set_errno(err, ERROR_WRITE, "cannot cut the spool");
+	}
+	spool->len = len;
 	return 0;
 }
 

@@ -214,6 +214,16 @@ state_file_replace(struct state_file *file, struct state_writer *writer, struct 
 	return -1;
 }
 
+bool
+state_file_is_doubtful(const struct state_file *file)
+{
+	char *unfinished = xasprintf("%s.new", file->path);
+	bool is_there = access(unfinished, F_OK) == 0;
+
+	free(unfinished);
+	return is_there;
+}
+
 /* Where links are not to be had: a copy. */
 static int
 copy_aside(const struct state_file *file, const char *aside, struct error *err)

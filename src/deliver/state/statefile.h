@@ -76,6 +76,12 @@ int state_file_replace(struct state_file *file, struct state_writer *writer, str
 	__attribute__((warn_unused_result));
 
 /*
+ * An earlier session began to replace the file and did not come to the end: whether the name
+ * is durable is not certain until it is replaced again.
+ */
+bool state_file_is_doubtful(const struct state_file *file);
+
+/*
  * Keep the octets of the file under another name, NAME.uidl.damaged-TIME, too; the
  * caller frees `*aside_out`. ERROR_CREATE, ERROR_WRITE.
  */
