@@ -35,6 +35,10 @@ replay() {
 	replay conversation
 }
 
+@test "no fetcher makes the deliverer record, keep or write what it must not" {
+	replay deliverer
+}
+
 @test "every target has cases and a test here, and every corpus a target" {
 	local name
 	for name in $(cd "$FUZZ" && printf '%s\n' *_fuzz.c | sed 's/_fuzz\.c$//'); do

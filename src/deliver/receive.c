@@ -146,10 +146,11 @@ collect_header(struct receive *receive, const char *data, size_t len)
 static int
 take_data(struct receive *receive, const struct link_frame *frame, struct error *err)
 {
-	const struct plan_row *row = &receive->settings.roster->rows[receive->row];
+	const struct plan_row *row;
 
 	if (!receive->is_open)
 		return error_set(err, ERROR_BUG, "the fetcher sent text of no message");
+	row = &receive->settings.roster->rows[receive->row];
 	receive->octets += frame->data_len;
 	/* The fetcher cuts what has no end, but for the frame that tells it so. */
 	if (receive->octets > bound_message_octets(row->octets) + LINK_PAYLOAD_MAX)

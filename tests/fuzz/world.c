@@ -72,9 +72,11 @@ __wrap_poll(struct pollfd *fds, nfds_t count, int timeout)
 	REQUIRE(polls++ < POLLS_MAX);
 	do {
 		ready = count == 0 ? 0 : __real_poll(fds, count, 0);
-		if (ready != 0)
-			return ready;
-	} while (world_pump());
+	} while (ready == 0 && world_pump());
+	if (ready == 0 && count != 0)
+		ready = __real_poll(fds, count, 0);
+	if (ready != 0)
+		return ready;
 	/* Whoever waits here for ever would hang. */
 	REQUIRE(timeout >= 0);
 	world_pass(timeout);
