@@ -111,6 +111,7 @@ settle_run(const struct account *account, struct uidl *uidl, size_t first, size_
 
 	while (run < count && is_same_dest(uidl_try_at(uidl, first + run)->dest, dest)) {
 		claims[run].token = uidl_try_at(uidl, first + run)->token;
+		claims[run].must_be_found = uidl_try_at(uidl, first + run)->in_doubt;
 		run++;
 	}
 	if (dest_recover(account, dest, claims, run, err) != 0)

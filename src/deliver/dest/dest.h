@@ -40,6 +40,7 @@ struct dest_limits {
 /* A token of the state, and what dest_recover() found out about it. */
 struct dest_claim {
 	const char *token;
+	bool must_be_found; /* that it is nowhere does not mean that a reader has taken it */
 	bool delivered;
 };
 

@@ -17,6 +17,7 @@
  *	in new/ or cur/                  delivered
  *	in tmp/ only                     not delivered
  *	nowhere, younger than 36 hours   a reader has moved or removed it since: delivered
+ *	nowhere, the state was damaged   not delivered: the try may have been ended
  *	nowhere, older than tmp/ itself  not delivered: the Maildir was removed and made again
  *	nowhere, older                   not delivered: a cleaner of tmp/ may have taken it (they
  *	                                 spare what is younger), and a second copy is better than none

@@ -169,7 +169,8 @@ recover_claim(
 		return error_set_errno(
 			err, ERROR_WRITE, "cannot examine '%s/tmp/%s'", r->path, unique);
 	claims[i].delivered = fstatat(r->new_fd, token, &st, AT_SYMLINK_NOFOLLOW) == 0;
-	if (!claims[i].delivered && !in_tmp && is_young(token) && !is_older_than_folder(r, token)) {
+	if (!claims[i].delivered && !in_tmp && !claims[i].must_be_found && is_young(token) &&
+		!is_older_than_folder(r, token)) {
 		claims[i].delivered = true;
 		return 0;
 	}

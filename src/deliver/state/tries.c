@@ -91,11 +91,12 @@ tries_settle(struct tries *tries, const struct record *got)
 }
 
 void
-tries_finish(struct tries *tries)
+tries_finish(struct tries *tries, bool in_doubt)
 {
 	size_t kept = 0;
 
 	for (size_t i = 0; i < tries->count; i++) {
+		tries->list[i].in_doubt = in_doubt;
 		if (tries->list[i].token != NULL)
 			tries->list[kept++] = tries->list[i];
 		else

@@ -35,8 +35,8 @@ void tries_add(struct tries *tries, const struct record *record);
 /* A `got`: the oldest try of its id and digest is settled. */
 void tries_settle(struct tries *tries, const struct record *got);
 
-/* The log is read: from now on the list holds what is not settled, and nothing else. */
-void tries_finish(struct tries *tries);
+/* The log is read: from now on the list holds what is not settled, and nothing else; all of it in doubt or none. */
+void tries_finish(struct tries *tries, bool in_doubt);
 
 /* Forget the list; the destination stays. */
 void tries_clear(struct tries *tries);

@@ -199,8 +199,10 @@ write_tries(const struct uidl *uidl, struct writer *writer, struct error *err)
 			.id = try->id,
 		};
 
-		if (write_dest(writer, try->dest, err) != 0 ||
-			write_record(writer, &record, err) != 0)
+		/* A doubt that is not in the file would be gone after a death. */
+		if (!try->in_doubt &&
+			(write_dest(writer, try->dest, err) != 0 ||
+				write_record(writer, &record, err) != 0))
 			return -1;
 	}
 	return write_dest(writer, tries_dest(&uidl->tries), err);
@@ -302,7 +304,7 @@ load_state(struct uidl *uidl, const char *state_dir, const char *name, char **da
 		return is_locked ? write_anew(uidl, err) : 0;
 	if (load_records(uidl, &is_damaged, err) != 0)
 		return -1;
-	tries_finish(&uidl->tries);
+	tries_finish(&uidl->tries, is_damaged);
 	if (!is_locked)
 		return 0;
 	if (is_damaged)

@@ -101,6 +101,7 @@ struct uidl_try {
 	uint64_t octets;
 	struct digest digest;
 	struct uidl_id id;
+	bool in_doubt; /* the log was damaged */
 };
 
 /* Facts of one number, mostly a time; 0: not so. */
@@ -162,7 +163,8 @@ struct uidl_id uidl_entry_id(const struct uidl *uidl, const struct uidl_entry *e
 
 /*
  * What a dead session left half done, in the order of the log: `try` records
- * without a `got` behind them, as found by uidl_open(). The list stays as it is
+ * without a `got` behind them, as found by uidl_open(). Of a damaged log they are in doubt: what is
+ * missing may be their `end` or `dest`, so that only what is found was delivered. The list stays as it is
  * until uidl_clear_tries(); uidl_add_got() may be called while walking over it.
  */
 size_t uidl_try_count(const struct uidl *uidl);
