@@ -18,7 +18,7 @@ NO_BUILD := clean help dist uninstall
 option    = $(findstring $(1),$(firstword -$(MAKEFLAGS)))
 ifneq ($(filter-out $(NO_BUILD),$(GOALS)),)
 KINDS    := $(if $(call option,n)$(call option,q)$(call option,t),,$(if $(filter demo,$(GOALS)),build) \
-	$(if $(filter check,$(GOALS)),test) $(foreach kind,lint fuzz,$(filter $(kind),$(GOALS))))
+	$(if $(filter check check-crash,$(GOALS)),test) $(foreach kind,lint fuzz,$(filter $(kind),$(GOALS))))
 ifneq ($(strip $(KINDS)),)
 ifneq ($(shell contrib/install-deps $(KINDS) >&2 || echo failed),)
 $(error contrib/install-deps $(strip $(KINDS)) failed: see above)
@@ -64,7 +64,7 @@ FUZZER  := $(BUILD)/tests/fuzz/replay.o
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check demo lint install uninstall clean dist help units fuzz FORCE
+.PHONY: all check check-crash demo lint install uninstall clean dist help units fuzz FORCE
 
 all: $(PROGRAM)
 
@@ -97,6 +97,9 @@ fuzz:
 
 check: $(PROGRAM) $(HELPERS) $(UNITS) $(REPLAYS)
 	@BUILD='$(abspath $(BUILD))' contrib/run-tests $(TESTS)
+
+check-crash: $(PROGRAM) $(HELPERS)
+	@BUILD='$(abspath $(BUILD))' tests/crash/deaths
 
 demo: $(PROGRAM) $(HELPERS)
 	@BUILD='$(abspath $(BUILD))' contrib/demo
@@ -138,6 +141,7 @@ help:
 	@echo 'demo       fetch a sample mailbox from a local server, show what arrived'
 	@echo 'fuzz       feed parsers and sessions with octets made by a machine (FUZZ_TIME=60)'
 	@echo 'check      build and run all tests (TESTS="tests/20-config.bats" for some)'
+	@echo 'check-crash kill a session at each call that has an effect (some minutes)'
 	@echo 'lint       format, static analysis, house rules'
 	@echo 'install    to PREFIX ($(PREFIX)), under DESTDIR; uninstall takes it back'
 	@echo 'clean      remove build/          dist   make a release archive from HEAD'

@@ -528,7 +528,7 @@ make_copy() {
 
 @test "make help names every target of the user's" {
 	run -0 make -s -C "$TOP" help
-	for target in all demo check lint install uninstall clean dist; do
+	for target in all demo check check-crash lint install uninstall clean dist; do
 		[[ $output == *"$target"* ]]
 	done
 }
