@@ -1,0 +1,213 @@
+#!/usr/bin/env bats
+# Servers that refuse single commands, and the matrix of broken servers that other fetchers were
+# tried with ("pop3 B4": README): the whole transcript, what arrived, the status, the message.
+
+load helper
+
+# poll LINE…: the account polled.
+poll() {
+	account box 'auth = "USER"' 'timeout = "1s"' "$@" | write_config
+	run --separate-stderr pophaul
+}
+
+# serve LINE…: fakepop with these lines of script; the account begins anew.
+serve() {
+	local line args=()
+
+	rm -rf Maildir "$STATE"
+	for line in "$@"; do
+		args+=(-e "$line")
+	done
+	stop_servers
+	start_fakepop "${args[@]}"
+}
+
+# session_is N COMMANDS: the whole transcript of session N behind the login and the listing.
+session_is() {
+	assert_equal "$(transcript "$1" | head -n 6 | paste -sd ' ')" 'CAPA USER jane PASS secret CAPA UIDL LIST'
+	assert_equal "$(transcript "$1" | tail -n +7 | paste -sd ' ')" "$2"
+}
+
+# ended_with STATUS [MESSAGE…]: the status, and all of what was said.
+ended_with() {
+	assert_status "$1"
+	assert_equal "$output$stderr" "$(printf 'pophaul: box: %s\n' "${@:2}" | sed '/: $/d')"
+}
+
+# The messages here, by the numbers of generated ones.
+here() {
+	find Maildir -type f -exec sed -n 's/^Subject: Generated message //p' {} + | sort -n | paste -sd ' '
+}
+
+@test "one RETR in ten is refused: the nine others arrive and are deleted, the tenth comes next time" {
+	serve 'messages 10' 'session 1 on RETR 10 send -ERR not now'
+	poll 'keep = "never"'
+	ended_with 1 'message 10 (uid-10): the server refuses it: "not now"'
+	session_is 1 "$(seq -f 'RETR %g' -s ' ' 10) $(seq -f 'DELE %g' -s ' ' 9) QUIT"
+	assert_equal "$(here)" '1 2 3 4 5 6 7 8 9'
+	poll 'keep = "never"'
+	ended_with 0
+	session_is 2 'RETR 1 DELE 1 QUIT'
+	assert_equal "$(here)" "$(seq -s ' ' 10)"
+}
+
+@test "two RETRs refused in a row stop nothing, three stop the account until next time" {
+	serve 'messages 8' 'capa -PIPELINING' 'session 1 on RETR 2 send -ERR a' 'session 1 on RETR 3 send -ERR b'
+	poll 'keep = "never"'
+	ended_with 1 'message 2 (uid-2): the server refuses it: "a"' 'message 3 (uid-3): the server refuses it: "b"'
+	session_is 1 "$(seq -f 'RETR %g' -s ' ' 8) DELE 1 DELE 4 DELE 5 DELE 6 DELE 7 DELE 8 QUIT"
+	serve 'messages 8' 'capa -PIPELINING' 'session 1 on /^RETR [234]/ send -ERR no'
+	poll 'keep = "never"'
+	assert_status 76
+	assert_stderr_has 'the server refused several messages in a row: "no"'
+	session_is 1 'RETR 1 RETR 2 RETR 3 RETR 4 DELE 1 QUIT'
+	poll 'keep = "never"'
+	ended_with 0
+	session_is 2 "$(seq -f 'RETR %g' -s ' ' 7) $(seq -f 'DELE %g' -s ' ' 7) QUIT"
+	assert_equal "$(here)" "$(seq -s ' ' 8)"
+}
+
+@test "+OK alone is an answer to every command that asks for one line" {
+	serve 'messages 2' 'greeting +OK' 'capa +UTF8' 'on UTF8 send +OK' 'on USER send +OK' 'on PASS login; send +OK' \
+		'on DELE send +OK' 'on QUIT send +OK'
+	poll 'keep = "never"'
+	ended_with 0
+	assert_equal "$(here)" '1 2'
+}
+
+@test "what begins as a status is one, whatever it goes on with" {
+	serve 'messages 3' 'on USER send +OKAY' 'on PASS login; send +OK.' 'on RETR 1 send -ERROR: gone' \
+		'on RETR 3 raw "+OKAY\r\nSubject: Generated message 3\r\n\r\nx\r\n.\r\n"' 'on DELE send +ok' 'on QUIT commit; send +Ok,bye'
+	poll 'keep = "never"'
+	ended_with 1 'message 1 (uid-1): the server refuses it: "OR: gone"'
+	assert_equal "$(here)" '2 3'
+}
+
+@test "a status that is none ends the session, and nothing is delivered or deleted by it" {
+	local status_line
+
+	for status_line in '-ERROR' ' +OK' 'junk' '\x00+OK' '+\x00OK' ''; do
+		serve 'messages 3' 'capa -PIPELINING' "session 1 on RETR 2 raw \"$status_line\\r\\nSubject: x\\r\\n\\r\\nx\\r\\n.\\r\\n\""
+		poll 'keep = "never"'
+		assert_equal "$status_line: $(here) $(count_files Maildir/tmp)" "$status_line: 1 0"
+		assert_status 76
+		session_is 1 'RETR 1 RETR 2'
+		poll 'keep = "never"'
+		assert_status 0
+		assert_equal "$(here)" '1 2 3'
+	done
+}
+
+@test "replies that end in LF alone are replies; texts do not" {
+	serve 'messages 2' 'on USER raw "+OK\n"' 'on PASS login; raw "+OK\n"' 'on UIDL raw "+OK\n1 uid-1\n2 uid-2\n.\n"' \
+		'on LIST raw "+OK\n1 1000\n2 1000\n.\n"' 'on DELE raw "+OK\n"' 'on QUIT raw "+OK\n"'
+	poll 'keep = "never"'
+	ended_with 0
+	assert_equal "$(here)" '1 2'
+}
+
+@test "a passing trouble on any command ends quietly and later, wherever the server then hangs up" {
+	local command
+
+	for command in CAPA USER PASS UIDL LIST; do
+		serve 'messages 2' 'capa -PIPELINING' "session 1-2 on $command send -ERR [SYS/TEMP] autologout; drop"
+		poll 'keep = "never"'
+		assert_equal "$command: $status $output$stderr" "$command: $([ "$command" = CAPA ] && echo 69 || echo 75) $stderr"
+		assert_equal "$(count_files Maildir)" 0
+	done
+}
+
+# ---- the matrix ----
+
+@test "pop3 B4: duplicate, empty and long UIDLs: all arrive, and once" {
+	serve 'messages 5' 'uidl 1 same' 'uidl 2 same' 'uidl 3 same' 'uidl 4 ""' "uidl 5 $(printf '%0600d' 5)"
+	poll
+	ended_with 0
+	assert_equal "$(here)" '1 2 3 4 5'
+	poll
+	ended_with 0
+	session_is 2 QUIT
+}
+
+@test "pop3 B4: cut inside RETR: no part of it is delivered" {
+	serve 'messages 3' 'session 1 on RETR 2 cut 500'
+	poll
+	ended_with 69 'message 2 (uid-2): it did not come to its end' 'in the middle of message 2: the server closed the connection'
+	assert_equal "$(here) $(count_files Maildir)" '1 1'
+	poll
+	ended_with 0
+	session_is 2 'RETR 2 RETR 3 QUIT'
+}
+
+@test "pop3 B4: RETR 2 -ERR: the others arrive, and the status says so" {
+	serve 'messages 3' 'on RETR 2 send -ERR no'
+	poll
+	ended_with 1 'message 2 (uid-2): the server refuses it: "no"'
+	session_is 1 'RETR 1 RETR 2 RETR 3 QUIT'
+	assert_equal "$(here)" '1 3'
+}
+
+@test "pop3 B4: bare-LF dot, dot with NUL, NUL and 8-bit, 70 kB line, bare CR: octet by octet" {
+	mkdir wanted
+	printf 'S: 1\n\na\n.\nb\n' >wanted/1
+	printf 'S: 2\n\n\0b\n' >wanted/2
+	printf 'S: 3\n\n\0\xe4\xff\n' >wanted/3
+	printf 'S: 4\n\n%070000d\n' 0 >wanted/4
+	printf 'S: 5\n\na\rb\n' >wanted/5
+	printf '+OK\r\nS: 4\r\n\r\n%070000d\r\n.\r\n' 0 >line
+	serve 'messages 5' 'on RETR 1 raw "+OK\r\nS: 1\r\n\r\na\n.\nb\r\n.\r\n"' 'on RETR 2 raw "+OK\r\nS: 2\r\n\r\n.\x00b\r\n.\r\n"' \
+		'on RETR 3 raw "+OK\r\nS: 3\r\n\r\n\x00\xe4\xff\r\n.\r\n"' "on RETR 4 content $HOME/line" \
+		'on RETR 5 raw "+OK\r\nS: 5\r\n\r\na\rb\r\n.\r\n"'
+	poll
+	ended_with 0
+	assert_maildir_has wanted Maildir
+}
+
+@test "pop3 B4: no CRLF before the end dot: only time can tell; nothing of it is delivered" {
+	serve 'messages 3' 'session 1 on RETR 2 raw "+OK\r\nSubject: x\r\n\r\nlastline.\r\n"; stall'
+	poll
+	ended_with 69 'message 2 (uid-2): it did not come to its end' 'in the middle of message 2: the server has been silent for 1 second'
+	assert_equal "$(here) $(count_files Maildir)" '1 1'
+}
+
+@test "pop3 B4: DELE -ERR and QUIT -ERR: told, and nothing is fetched again for it" {
+	serve 'messages 3' 'session 1 on DELE 1 send -ERR no'
+	poll 'keep = "never"'
+	ended_with 1 'message 1 (uid-1): kept here, but the server does not delete it: "no"'
+	session_is 1 'RETR 1 RETR 2 RETR 3 DELE 1 DELE 2 DELE 3 QUIT'
+	poll 'keep = "never"'
+	ended_with 0
+	session_is 2 'DELE 1 QUIT'
+	serve 'messages 3' 'session 1 on QUIT send -ERR some deleted messages not removed'
+	poll 'keep = "never"'
+	assert_status 75
+	assert_equal "$(here)" '1 2 3'
+	poll 'keep = "never"'
+	ended_with 0
+	assert_equal "$(here)" '1 2 3'
+}
+
+@test "pop3 B4: an empty listing once, then all back; a listing that is cut: nothing comes again" {
+	serve 'messages 3' 'session 2 hide 1' 'session 2 hide 2' 'session 2 hide 3' 'session 4 on UIDL send +OK; send 1 uid-1; drop'
+	poll
+	poll
+	ended_with 0
+	poll
+	ended_with 0
+	assert_equal "$(here)" '1 2 3'
+	poll
+	ended_with 69 'in the middle of the reply to UIDL: the server closed the connection'
+	poll
+	ended_with 0
+	session_is 5 QUIT
+	assert_equal "$(here)" '1 2 3'
+}
+
+@test "pop3 B4: a command that exits with 75 on message 2: no QUIT where that would delete, and it comes later" {
+	serve 'messages 3' 'capa +EXPIRE 0' delete-retrieved
+	touch later
+	poll "deliver = \"pipe:sh -c 'cat >$HOME/one; if grep -q -e \\\"message 2\$\\\" $HOME/one && [ -e $HOME/later ]; then exit 75; fi; cat $HOME/one >>$HOME/arrived'\""
+	assert_equal "$(grep -c '^1> QUIT' "$TRANSCRIPT")" 0
+	assert_equal "$(grep -c '^1\* deleted' "$TRANSCRIPT")" 0
+	assert_equal "$(sed -n 's/^Subject: Generated message //p' arrived | paste -sd ' ')" '1 3'
+}
