@@ -645,6 +645,54 @@ setup() {
 	assert_equal "$(flights)" 6
 }
 
+# swallowing_server ROWS OCTETS: lists so many messages of so many octets and answers no RETR; how many it got
+# until nothing more came is in the file "asked".
+swallowing_server() {
+	python3 - "$@" >port 2>server.log 3>&- <<-'PYTHON' &
+		import select, socket, sys
+		rows, octets = int(sys.argv[1]), sys.argv[2]
+		listener = socket.socket()
+		listener.bind(("127.0.0.1", 0))
+		listener.listen(1)
+		print(listener.getsockname()[1], flush=True)
+		client, _ = listener.accept()
+		client.sendall(b"+OK\r\n")
+		listing = lambda value: "+OK\r\n" + "".join("%d %s\r\n" % (n, value % n) for n in range(1, rows + 1)) + ".\r\n"
+		replies = {"CAPA": "+OK\r\nPIPELINING\r\nUIDL\r\nUSER\r\n.\r\n", "UIDL": listing("uid-%d"),
+		           "LIST": listing(octets + "%.0s")}
+		asked, data = 0, b""
+		while select.select([client], [], [], 2 if asked else 30)[0]:
+		    more = client.recv(65536)
+		    if not more:
+		        break
+		    data += more
+		    *lines, data = data.split(b"\r\n")
+		    for line in lines:
+		        verb = line.split()[0].decode()
+		        if verb == "RETR":
+		            asked += 1
+		        else:
+		            client.sendall(replies.get(verb, "+OK\r\n").encode())
+		open("asked", "w").write(str(asked))
+	PYTHON
+	SERVER_PIDS+=($!)
+	wait_until 10 test -s port
+	PORT=$(<port) SERVER_TLS=none
+}
+
+@test "what is in flight is bounded, in commands and in octets (pop3 rule 28)" {
+	swallowing_server 3000 10
+	fetch 'timeout = "10s"'
+	assert_status 69
+	[ "$(<asked)" -gt 100 ] && [ "$(<asked)" -le 512 ] || fail "$(<asked) commands in flight"
+	forget
+	rm asked port
+	swallowing_server 3000 1048576
+	fetch 'timeout = "10s"'
+	assert_status 69
+	[ "$(<asked)" -ge 2 ] && [ "$(<asked)" -le 5 ] || fail "$(<asked) MiB in flight"
+}
+
 @test "nothing is sent behind PASS before its answer (pop3 rule 28)" {
 	serve 'messages 2' 'on USER discard; normal' 'on PASS discard; normal'
 	fetch
