@@ -4,6 +4,42 @@
 
 load helper
 
+# slow_command ACTION: a command works on message 1 until the server has got NOOP, and answers it so.
+slow_command() {
+	mkdir "$1" && cd "$1" || return
+	BATS_TEST_TMPDIR=$PWD
+	default_setup
+	start_fakepop -e 'messages 1' -e "session 1 on NOOP ${1//_/ }"
+	cat >slow <<-EOS
+		#!/bin/sh
+		n=0
+		until grep -q 'NOOP\$' "$TRANSCRIPT" || [ "\$n" -gt 600 ]; do
+			n=\$((n + 1))
+			sleep 0.1
+		done
+		sleep 0.2
+		cat >>"$HOME/arrived"
+	EOS
+	chmod +x slow
+	account slow 'timeout = "1s"' "deliver = \"pipe:$HOME/slow\"" 'keep = "never"' | write_config
+	status=0
+	pophaul 2>err || status=$?
+	echo "$status" >first
+	pophaul 2>>err || status=$?
+	cp "$TRANSCRIPT" transcript
+	stop_servers
+	touch done
+}
+
+# Polls that take twenty seconds begin first and are looked at last.
+setup_file() {
+	local action
+
+	for action in drop send_-ERR send_+OK stall; do
+		(cd "$BATS_FILE_TMPDIR" && slow_command "$action") >/dev/null 2>&1 3>&- &
+	done
+}
+
 # poll LINE…: the account polled.
 poll() {
 	account box 'auth = "USER"' 'timeout = "1s"' "$@" | write_config
@@ -210,4 +246,20 @@ here() {
 	assert_equal "$(grep -c '^1> QUIT' "$TRANSCRIPT")" 0
 	assert_equal "$(grep -c '^1\* deleted' "$TRANSCRIPT")" 0
 	assert_equal "$(sed -n 's/^Subject: Generated message //p' arrived | paste -sd ' ')" '1 3'
+}
+
+# ---- the polls that setup_file began ----
+
+@test "NOOP answered in any way, or by hanging up: what the command took is here once, and deleted once" {
+	local action first
+
+	for action in drop send_-ERR send_+OK stall; do
+		cd "$BATS_FILE_TMPDIR/$action/home"
+		wait_until 60 test -e done
+		[[ $action == send* ]] && first=0 || first=69
+		assert_equal "$action: $(<first)" "$action: $first"
+		assert_equal "$action: $(grep -c '^Subject:' arrived)" "$action: 1"
+		assert_equal "$action: $(grep -c '\* deleted 1 uid-1' transcript)" "$action: 1"
+		assert_equal "$action: $(grep -c '> RETR' transcript)" "$action: 1"
+	done
 }
