@@ -90,7 +90,8 @@ kill_group() {
 }
 
 @test "a reset connection, and one that is silent, are no different" {
-	start_fakepop -e 'messages 4' -e 'session 1 on RETR 2 reset' -e 'session 2 on RETR 3 stall'
+	# Behind a message of the awaited one's size the silence would be suspected to hide a reply left out.
+	start_fakepop -e 'messages 2' -e 'messages 2 500' -e 'session 1 on RETR 2 reset' -e 'session 2 on RETR 3 stall'
 	use 'timeout = 1s'
 	poll
 	assert_status 69
