@@ -30,6 +30,12 @@ sampled() {
 	sampled kept all 4
 }
 
+@test "Maildir, and a server that deletes at DELE: anybody dies, at 20 points: each message is there once" {
+	sampled hasty deliverer 8
+	sampled hasty all 8
+	sampled hasty fetcher 4
+}
+
 @test "mbox: the deliverer dies, at 36 points: each message is there once" {
 	sampled mbox deliverer 36
 }

@@ -9,8 +9,9 @@
 	problems += trial.problems(run)                 empty: as if nothing had happened
 	trial.close()
 
-Ground(folder, build, dest, keep): `folder` is made and is the caller's to remove; `build` is where make
-builds; `dest` is maildir, mbox or pipe; `keep` is never, or 30d.
+Ground(folder, build, dest, keep, is_hasty): `folder` is made and is the caller's to remove; `build` is
+where make builds; `dest` is maildir, mbox or pipe; `keep` is never, or 30d; a hasty server deletes at
+DELE already, without waiting for QUIT.
 
 There are 60 messages: 8 were delivered 40 days ago, 4 just now, 46 are new, 2 too large to
 be fetched. With keep = never all but these 2 are deleted, with 30d only the 8. Two of the
@@ -117,9 +118,9 @@ class Run:
 
 
 class Ground:
-    def __init__(self, folder, build, dest, keep="never"):
+    def __init__(self, folder, build, dest, keep="never", is_hasty=False):
         self.folder, self.build = os.path.abspath(folder), os.path.abspath(build)
-        self.dest, self.keep = dest, keep
+        self.dest, self.keep, self.is_hasty = dest, keep, is_hasty
         self.saved, self.live = self.folder + "/saved", self.folder + "/live"
         self.messages = {}
         os.makedirs(self.folder + "/messages")
@@ -185,6 +186,8 @@ class Trial:
             for place in PAUSES:
                 if place <= len(self.numbers):
                     lines.append("session 1 on RETR %d wait %d; normal" % (place, PAUSE_MS))
+        if self.ground.is_hasty:
+            lines.append("on DELE normal; commit")
         base = self.folder + "/fakepop"
         self.transcript = base + ".transcript"
         for name in (".ready", ".transcript"):
