@@ -22,8 +22,12 @@ open_regular(struct state_file *file, int flags, struct stat *st, struct error *
 {
 	/* O_NONBLOCK: a FIFO of that name must not hold us. */
 	file->fd = open(file->path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	if (file->fd < 0 && errno == ENOENT)
+	/* A link to what is not there, a disk that is not mounted perhaps, is no reason to begin from nothing. */
+	if (file->fd < 0 && errno == ENOENT && lstat(file->path, st) != 0)
 		return 0;
+	if (file->fd < 0 && errno == ENOENT)
+		return error_set(err, ERROR_CREATE,
+			"state file '%s' is a link to a file that is not there", file->path);
 	if (file->fd < 0 && errno == EISDIR)
 		return error_set(err, ERROR_CREATE,
 			"state file '%s' is a folder: move it away, or set another state-dir",

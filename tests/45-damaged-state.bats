@@ -1,0 +1,218 @@
+#!/usr/bin/env bats
+# A state that something has damaged: what can be read of it is used, what cannot is told, a message
+# is fetched again at most, and none is lost. unit/damage_test.c has the same by thousands.
+
+load helper
+
+# use LINE…: the account "home" for the server started last.
+use() {
+	account home "$@" | write_config
+}
+
+poll() {
+	run --separate-stderr pophaul "$@"
+}
+
+# The subjects of all mail here, sorted; generated messages by number.
+mail() {
+	find Maildir/new Maildir/cur -type f -exec sed -n 's/^Subject: \(Generated message \)\{0,1\}//p' {} + |
+		sort -V | paste -sd ' '
+}
+
+# After some sessions: 15 messages known, one that has vanished, one that was deleted, in HOME/good.
+make_state() {
+	start_fakepop - <<-EOT
+		messages 15
+		message Subject: vanished
+		message Subject: gone
+		uidl 16 vanished
+		uidl 17 gone
+		session 1 hide 14
+		session 1-2 hide 15
+		session 2+ hide 16
+		session 2+ hide 17
+		session 4+ message "Subject: late\n\nThis one came after all.\n"
+	EOT
+	use
+	poll
+	assert_status 0
+	poll
+	echo "bye gone" >>"$STATE/home.uidl"
+	poll
+	assert_status 0
+	cp "$STATE/home.uidl" good
+	WANTED="$(seq -s ' ' 15) gone vanished"
+	assert_equal "$(mail)" "$WANTED"
+	cp -r Maildir Maildir.good
+	KNOWN_PORT=$PORT
+}
+
+# damaged HOW LINES: the state was damaged, in so many lines. Nothing is lost, nothing hangs.
+damaged() {
+	local lost
+
+	rm -rf Maildir "$STATE"/home.uidl.*
+	cp -r Maildir.good Maildir
+	poll
+	assert_status 0
+	# What cannot be read is told, and kept.
+	if [ "$(find "$STATE" -name 'home.uidl.damaged-*' | wc -l)" -gt 0 ]; then
+		assert_stderr_has 'the state was damaged: set aside as'
+	else
+		assert_equal "$stderr" ''
+	fi
+	mail | tr ' ' '\n' | sort >here
+	assert_equal "$1: $(sort -u here | sort -V | paste -sd ' ')" "$1: $(tr ' ' '\n' <<<"$WANTED late" | sort -V | paste -sd ' ')"
+	lost=$(($(wc -l <here) - $(sort -u here | wc -l)))
+	[ "$lost" -le "$2" ] || fail "$1: $lost fetched again, $2 lines were hit"
+	poll --no-mail-status 9
+	assert_equal "$1: $status, $stderr" "$1: 9, "
+}
+
+@test "a state that is cut anywhere loses nothing, and what stands before the cut is not fetched again" {
+	local size total n
+
+	make_state
+	size=$(stat -c %s good)
+	total=$(wc -l <good)
+	for ((n = 0; n < size; n += size / 14)); do
+		head -c "$n" good >"$STATE/home.uidl"
+		damaged "cut at $n" $((total - $(head -c "$n" good | wc -l)))
+	done
+}
+
+@test "a state with octets changed by chance loses nothing, and what was not hit is not fetched again" {
+	local n seed=$RANDOM
+
+	echo "# seed $seed" >&3
+	make_state
+	for n in {1..14}; do
+		python3 - "$seed" "$n" "$STATE/home.uidl" <<-'EOT' >hit
+			import random, sys
+			chance = random.Random(sys.argv[1] + "/" + sys.argv[2])
+			state = bytearray(open("good", "rb").read())
+			# Its first line may make it another version's, which is refused.
+			for _ in range(chance.randrange(1, 4)):
+			    state[chance.randrange(15, len(state))] = chance.randrange(256)
+			before = open("good", "rb").read()
+			place, hit = 0, 0
+			for line in before.splitlines(True):
+			    hit += bytes(state[place:place + len(line)]) != line
+			    place += len(line)
+			open(sys.argv[3], "wb").write(state)
+			# A line end that is gone takes the next line with it.
+			print(2 * hit)
+		EOT
+		damaged "seed $seed, $n" "$(cat hit)"
+	done
+}
+
+@test "a state whose lines were doubled, dropped or shuffled loses nothing" {
+	make_state
+	sed p good >"$STATE/home.uidl"
+	damaged 'all lines doubled' 0
+	cat good good >"$STATE/home.uidl"
+	damaged 'the file doubled' 0
+	sed '2~3d' good >"$STATE/home.uidl"
+	damaged 'every third line dropped' 20
+	{ head -n 1 good && tail -n +2 good | tac; } >"$STATE/home.uidl"
+	damaged 'upside down' 20
+	tail -n +2 good >"$STATE/home.uidl"
+	damaged 'no first line' 0
+	grep -v '^try ' good >"$STATE/home.uidl"
+	damaged 'no attempts' 0
+}
+
+@test "a state of a hundred megabytes of anything is set aside in bounded time and memory" {
+	local kind
+
+	start_fakepop -e 'messages 3'
+	use
+	for kind in NULs text lines; do
+		rm -rf "$STATE" Maildir
+		mkdir "$STATE"
+		case $kind in
+		NULs) truncate -s 100M "$STATE/home.uidl" ;;
+		text) yes | tr -d '\n' | head -c 100000000 >"$STATE/home.uidl" ;;
+		lines) yes 'got 1 2 3 4' | head -c 100000000 >"$STATE/home.uidl" ;;
+		esac
+		run --separate-stderr timeout -k 5 60 "$TESTS/peak-memory" memory "$BUILD/pophaul"
+		assert_status 0
+		read -r _ _ _ memory <memory
+		# Sanitizers have shadows.
+		grep -qa __asan_init "$BUILD/pophaul" || [ "$memory" -lt 65536 ] || fail "$kind: $memory KB"
+		if [ "$kind" = NULs ]; then
+			# It has no line end: a last line that was not written to its end.
+			assert_equal "$(mail)" '1 2 3'
+		else
+			assert_stderr_has 'the state was damaged: set aside as'
+		fi
+		assert_equal "$kind: $(mail)" "$kind: 1 2 3"
+		[ "$(stat -c %s "$STATE/home.uidl")" -lt 2000 ]
+	done
+}
+
+@test "what is no file in the place of the state or its lock is told at once, and nothing is fetched" {
+	local what place
+
+	start_fakepop -e 'messages 2'
+	use 'keep = never'
+	poll
+	assert_status 0
+	start_fakepop -e 'messages 2'
+	use 'keep = never'
+	cp "$STATE/home.uidl" good
+	for place in home.uidl home.uidl.new home.lock; do
+		for what in 'mkdir' 'mkfifo' 'ln -s /dev/zero' 'ln -s /dev/full' 'ln -s /nowhere/at/all'; do
+			# A new file is only made to be renamed: whatever is no folder makes room for it.
+			[ "$place" != home.uidl.new ] || [ "$what" = mkdir ] || continue
+			# What is opened only to be locked can be anything.
+			[[ $place != home.lock || $what == mkdir || $what == *nowhere* ]] || continue
+			rm -rf "$STATE"/home.*
+			[ "$place" = home.uidl ] || { cat good && echo damage; } >"$STATE/home.uidl"
+			$what "$STATE/$place"
+			POPHAUL_LIMIT=20 poll
+			assert_equal "$what $place: $status" "$what $place: 73"
+			assert_stderr_has "$STATE/$place"
+		done
+	done
+	assert_equal "$(count_sessions)" 0
+	rm -rf "$STATE"/home.*
+	cp good "$STATE/home.uidl"
+	poll
+	assert_status 0
+	assert_equal "$(mail)" '1 1 2 2'
+}
+
+@test "the end of a failed attempt that cannot be read makes no message count as delivered" {
+	start_fakepop -e 'messages 2' -e 'session 2 on /^(PASS|AUTH)/ send -ERR [SYS/TEMP] later'
+	use 'keep = never'
+	# Nothing can be published: both attempts are recorded, and that they failed.
+	run --separate-stderr strace -f -qq -o /dev/null -e trace=renameat2 -e inject=renameat2:error=EIO \
+		timeout -k 5 60 "$BUILD/pophaul"
+	assert_status 74
+	assert_equal "$(mail)" ''
+	grep -qx end "$STATE/home.uidl"
+	# The next start cleans up what nobody needs any more.
+	poll
+	assert_status 75
+	assert_equal "$(count_files Maildir)" 0
+	sed -i 's/^end$/e\x00d/' "$STATE/home.uidl"
+	poll
+	assert_status 0
+	assert_stderr_has 'the state was damaged'
+	assert_equal "$(mail)" '1 2'
+	# The same where it is the destination of before that cannot be read.
+	rm -rf "$STATE" Maildir
+	start_fakepop -e 'messages 2'
+	use 'keep = never'
+	run strace -f -qq -o /dev/null -e trace=renameat2 -e inject=renameat2:signal=KILL:when=1 \
+		timeout -k 5 60 "$BUILD/pophaul"
+	use 'keep = never' 'deliver = "maildir:~/Other"'
+	mkdir -p Other/{cur,new,tmp}
+	sed -i 's/^dest .*/dest?/' "$STATE/home.uidl"
+	poll
+	assert_status 0
+	mv Other/new/* Maildir/new
+	assert_equal "$(mail)" '1 2'
+}
