@@ -53,8 +53,11 @@ static int
 check_content(int fd, const char *path, struct error *err)
 {
 	char start[sizeof from_word - 1];
-	ssize_t n = pread(fd, start, sizeof start, 0);
+	ssize_t n;
 
+	do {
+		n = pread(fd, start, sizeof start, 0);
+	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return error_set_errno(err, ERROR_WRITE, "cannot read mbox '%s'", path);
 	if (n != 0 && (n != sizeof start || memcmp(start, from_word, sizeof start) != 0))

@@ -309,6 +309,8 @@ load_state(struct uidl *uidl, const char *state_dir, const char *name, char **da
 		return 0;
 	if (is_damaged)
 		return set_aside(uidl, damaged_out, err);
+	if (state_file_is_doubtful(&uidl->file))
+		return write_anew(uidl, err);
 	return uidl->file.is_torn ? state_file_cut(&uidl->file, err) : 0;
 }
 
