@@ -131,7 +131,7 @@ fills_up() {
 @test "a disk that is full for the state: status 74, no record lost, and the next run brings the rest once" {
 	fills_up maildir "$STATE" 137 EDQUOT
 	fills_up mbox "$STATE" 149
-	fills_up pipe "$STATE" 137
+	fills_up pipe "$STATE" 61
 }
 
 @test "a disk that is full for mail and state alike: nothing lost, and the next run brings the rest once" {
@@ -203,7 +203,6 @@ fills_disk() {
 	else
 		# Nobody lets this user mount anything: the same sizes, counted by ourselves.
 		for ballast in 0 150000 450000 750000; do
-			SHIM_ROOM=$ballast SHIM_FULL=$HOME/Maildir
 			rm -rf Maildir "$STATE"
 			start_fakepop -e 'messages 6 150000'
 			use 'keep = never'
@@ -318,10 +317,10 @@ make_writable() {
 
 # ---- destinations that change in the middle of a session ----
 
-# stage_two VERB LINE…: a session of three messages stops (here) in the middle of the third: two are staged,
-# none is committed. Or, with "none", before the first.
+# stop_in_session before|middle LINE…: a session of three messages stands still before the first one, or in the
+# middle of the third: then two are staged, and none is committed.
 stop_in_session() {
-	local moment=$1
+	local moment=$1 script
 
 	shift
 	rm -rf here go "$STATE"

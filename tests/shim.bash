@@ -27,6 +27,7 @@ make_shim() {
 		static int (*real_clock)(clockid_t, struct timespec *);
 		static int (*real_host)(char *, size_t);
 		static ssize_t (*real_write)(int, const void *, size_t);
+		static ssize_t (*real_pwrite)(int, const void *, size_t, off_t);
 		static const char *clock_text;
 		static long long written;
 
@@ -41,6 +42,7 @@ make_shim() {
 			*(void **)&real_clock = dlsym(RTLD_NEXT, "clock_gettime");
 			*(void **)&real_host = dlsym(RTLD_NEXT, "gethostname");
 			*(void **)&real_write = dlsym(RTLD_NEXT, "write");
+			*(void **)&real_pwrite = dlsym(RTLD_NEXT, "pwrite");
 			if (fd >= 0) {
 				map = mmap(NULL, CLOCK_TEXT, PROT_READ, MAP_SHARED, fd, 0);
 				close(fd);
@@ -115,24 +117,46 @@ make_shim() {
 			return 0;
 		}
 
-		ssize_t
-		write(int fd, const void *data, size_t len)
+		/* How much of `len` there is room for; 0, with errno, for none. */
+		static size_t
+		room_for(int fd, size_t len)
 		{
 			const char *room = getenv("SHIM_ROOM"), *error = getenv("SHIM_ERROR");
 			long long left;
-			ssize_t n;
 
 			if (room == NULL || len == 0 || !is_on_full_disk(fd))
-				return real_write(fd, data, len);
+				return len;
 			left = atoll(room) - written;
+			if (left > (long long)len)
+				left = (long long)len;
 			if (left <= 0) {
 				errno = error != NULL && strcmp(error, "EDQUOT") == 0 ? EDQUOT : ENOSPC;
-				return -1;
+				return 0;
 			}
-			n = real_write(fd, data, (long long)len < left ? len : (size_t)left);
-			if (n > 0)
-				written += n;
-			return n;
+			written += left;
+			return (size_t)left;
+		}
+
+		ssize_t
+		write(int fd, const void *data, size_t len)
+		{
+			size_t n = room_for(fd, len);
+
+			return n == 0 && len != 0 ? -1 : real_write(fd, data, n);
+		}
+
+		ssize_t
+		pwrite(int fd, const void *data, size_t len, off_t at)
+		{
+			size_t n = room_for(fd, len);
+
+			return n == 0 && len != 0 ? -1 : real_pwrite(fd, data, n, at);
+		}
+
+		ssize_t
+		pwrite64(int fd, const void *data, size_t len, off_t at)
+		{
+			return pwrite(fd, data, len, at);
 		}
 	EOT
 	"${CC:-cc}" -shared -fPIC -o "$BATS_FILE_TMPDIR/shim.so" "$BATS_FILE_TMPDIR/shim.c" -ldl
