@@ -39,6 +39,22 @@ replay() {
 	replay deliverer
 }
 
+@test "what is understood of a server's lines is within its bounds, what is shown is printable" {
+	replay reply
+}
+
+@test "a state of any octets reads the same again, and knows nothing that no line says" {
+	replay state
+}
+
+@test "what a person writes on one line is taken and makes sense, or is refused with a sentence" {
+	replay value
+}
+
+@test "a configuration is taken and makes sense, or each problem has its file and its line" {
+	replay conf
+}
+
 @test "every target has cases and a test here, and every corpus a target" {
 	local name
 	for name in $(cd "$FUZZ" && printf '%s\n' *_fuzz.c | sed 's/_fuzz\.c$//'); do

@@ -100,7 +100,7 @@ parse_units(const char *text, const struct unit *units, bool bare, uint64_t *out
 	const char *p = text, *letters = bare ? "K, M or G" : "s, m, h, d or w";
 	const struct unit *unit;
 	uint64_t total = 0, part;
-	char quoted[QUOTE_SIZE];
+	char quoted[QUOTE_SIZE], letter[QUOTE_SIZE];
 
 	quote_bytes(quoted, text, strlen(text));
 	if (!is_digit(*p))
@@ -108,8 +108,8 @@ parse_units(const char *text, const struct unit *units, bool bare, uint64_t *out
 			text, bare ? "a size (such as 10M)" : "a time (such as 30d)", err);
 	while (*p != '\0') {
 		if (!is_digit(*p))
-			return error_set(
-				err, ERROR_CONFIG, "'%s' lacks a number before '%c'", quoted, *p);
+			return error_set(err, ERROR_CONFIG, "'%s' lacks a number before '%s'",
+				quoted, quote_bytes(letter, p, 1));
 		if (!take_digits(&p, &part))
 			return error_set(err, ERROR_CONFIG, "'%s' is too big", quoted);
 		for (unit = units; unit->letter != 0 && unit->letter != *p;)
@@ -118,8 +118,8 @@ parse_units(const char *text, const struct unit *units, bool bare, uint64_t *out
 			return error_set(
 				err, ERROR_CONFIG, "'%s' lacks its unit: %s", quoted, letters);
 		if (*p != '\0' && unit->letter == 0)
-			return error_set(err, ERROR_CONFIG, "'%s' has an unknown unit '%.*s': %s",
-				quoted, (unsigned char)*p < 0x80 ? 1 : 0, p, letters);
+			return error_set(err, ERROR_CONFIG, "'%s' has an unknown unit '%s': %s",
+				quoted, quote_bytes(letter, p, 1), letters);
 		if (*p != '\0' && __builtin_mul_overflow(part, unit->factor, &part))
 			return error_set(err, ERROR_CONFIG, "'%s' is too big", quoted);
 		if (__builtin_add_overflow(total, part, &total))

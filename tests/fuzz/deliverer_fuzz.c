@@ -9,19 +9,14 @@
  * arrive. The rest are operations: an octet (enum operation) and what it takes.
  */
 #include <dirent.h>
-#include <fcntl.h>
-#include <ftw.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/buf.h"
 #include "base/digest.h"
-#include "base/file.h"
 #include "base/log.h"
-#include "base/xalloc.h"
 #include "deliver/deliverer.h"
 #include "deliver/state/record.h"
+#include "folder.h"
 #include "fuzz.h"
 #include "world.h"
 
@@ -674,29 +669,6 @@ run_session(const struct account *account, enum deliverer_mode mode, bool verbos
 	free(state);
 }
 
-static int
-remove_entry(const char *path, const struct stat *st, int kind, struct FTW *ftw)
-{
-	(void)st;
-	(void)kind;
-	(void)ftw;
-	return remove(path);
-}
-
-/* In memory where that can be: a sync of a disk takes longer than the whole case. */
-static char *
-make_root(void)
-{
-	const char *folder = getenv("TMPDIR");
-	char *path;
-
-	if (access("/dev/shm", W_OK) == 0)
-		folder = "/dev/shm";
-	path = xasprintf("%s/pophaul-fuzz-XXXXXX", folder != NULL ? folder : "/tmp");
-	REQUIRE(mkdtemp(path) != NULL);
-	return path;
-}
-
 static void
 begin(void)
 {
@@ -707,7 +679,7 @@ begin(void)
 	is_prepared = true;
 	world_reset();
 	world_pump = pump;
-	root = make_root();
+	root = folder_make();
 	digest = digest_new();
 	whole_count = 0;
 	deletions = 0;
@@ -717,8 +689,7 @@ begin(void)
 static void
 end(void)
 {
-	nftw(root, remove_entry, 16, FTW_DEPTH | FTW_PHYS);
-	free(root);
+	folder_remove(root);
 	digest_free(digest);
 	buf_release(&text);
 	free(wholes);

@@ -113,6 +113,8 @@ static const struct unit_case TIMES[] = {
 	{"-5m", -1, "'-5m' is negative"},
 	{"d", -1, "'d' is not a time (such as 30d)"},
 	{"1dh", -1, "'1dh' lacks a number before 'h'"},
+	{"1d\33", -1, "'1d\\x1b' lacks a number before '\\x1b'"},
+	{"1\33", -1, "'1\\x1b' has an unknown unit '\\x1b': s, m, h, d or w"},
 	{"", -1, "'' is not a time (such as 30d)"},
 	{"99999999999999999999s", -1, "'99999999999999999999s' is too big"},
 	{"99999999999999999w", -1, "'99999999999999999w' is too big"},
