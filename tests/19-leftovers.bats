@@ -206,3 +206,14 @@ times() {
 	assert_equal "$(mail)" 'new1 old1'
 	assert_equal "$(transcript 4 | grep -E '^(RETR|DELE)' | paste -sd ' ')" 'RETR 1 DELE 1'
 }
+
+@test "mail that was old enough when a QUIT was lost is compared and deleted in the next session" {
+	start_fakepop -e 'messages 3' -e 'session 2 on QUIT drop' -e 'session 3+ message "Subject: late\n\nx\n"'
+	account home 'keep = "30d"' | write_config
+	later -40d times 1
+	times 2
+	# Its age begins anew with its new record, and must not keep it for another 30 days.
+	assert_equal "$(transcript 3 | grep -E '^(RETR|DELE)' | paste -sd ' ')" \
+		'RETR 1 RETR 2 RETR 3 RETR 4 DELE 1 DELE 2 DELE 3'
+	assert_equal "$(find Maildir/new -type f | wc -l)" 4
+}

@@ -179,6 +179,7 @@ look_for_digest(struct receive *receive, const struct plan_row *row, struct comm
 	if (entry == NULL)
 		return;
 	entry->mark = true;
+	item->deletes |= entry->due;
 	if (row->id.none && entry->status == UIDL_GOT) {
 		item->fate = COMMIT_KNOWN;
 		item->entry = entry;

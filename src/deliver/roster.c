@@ -213,6 +213,8 @@ doubt(struct uidl *uidl, const struct plan_row *row, const struct plan_policy *p
 	}
 	for (; entry != NULL; entry = next) {
 		next = uidl_find_next(uidl, entry);
+		/* Its age ends with its record; that it was old enough must not. */
+		entry->due = plan_is_due(policy, entry);
 		uidl_add_off(uidl, entry, policy->now);
 	}
 }

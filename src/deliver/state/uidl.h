@@ -93,6 +93,7 @@ struct uidl_entry {
 	uint8_t status; /* enum uidl_status */
 	bool none : 1;  /* of a server without UIDL */
 	bool mark : 1;  /* the caller's: seen in this listing; false after open, never taken back */
+	bool due : 1; /* the caller's: to be deleted, were its id not in doubt; false after open */
 };
 
 struct uidl_try {
