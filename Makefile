@@ -100,6 +100,7 @@ check: $(PROGRAM) $(HELPERS) $(UNITS) $(REPLAYS)
 
 check-crash: $(PROGRAM) $(HELPERS)
 	@BUILD='$(abspath $(BUILD))' tests/crash/deaths
+	@BUILD='$(abspath $(BUILD))' tests/crash/faults
 
 demo: $(PROGRAM) $(HELPERS)
 	@BUILD='$(abspath $(BUILD))' contrib/demo
@@ -141,7 +142,7 @@ help:
 	@echo 'demo       fetch a sample mailbox from a local server, show what arrived'
 	@echo 'fuzz       feed parsers and sessions with octets made by a machine (FUZZ_TIME=60)'
 	@echo 'check      build and run all tests (TESTS="tests/20-config.bats" for some)'
-	@echo 'check-crash kill a session at each call that has an effect (some minutes)'
+	@echo 'check-crash kill a session, and let it fail, at each call (half an hour)'
 	@echo 'lint       format, static analysis, house rules'
 	@echo 'install    to PREFIX ($(PREFIX)), under DESTDIR; uninstall takes it back'
 	@echo 'clean      remove build/          dist   make a release archive from HEAD'

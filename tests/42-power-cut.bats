@@ -138,3 +138,41 @@ mutants() {
 	assert_output_is '12 published, 12 recorded, 12 deleted, 1 quit, 0 compacted'
 	assert_equal "$(maildir_digests Maildir)" "$(folder_digests all)"
 }
+
+# fails_at_each_sync DEST MESSAGES SYNC…: each of these syncs in its turn fails once and is not believed
+# afterwards: neither session goes on as if what it lost were on the disk.
+fails_at_each_sync() {
+	local dest=$1 count=$2 sync n failures=0
+
+	shift 2
+	for sync in "$@"; do
+		for ((n = 1; ; n++)); do
+			rm -rf served all "$STATE" Maildir
+			printf 'From joe Thu Jan  1 00:00:00 1970\n\nhello\n\n' >mbox
+			messages "$count"
+			serve
+			use "$dest"
+			session log -e "inject=$sync:error=EIO:when=$n"
+			grep -q INJECTED log || break
+			[ "$status" -eq 0 ] || assert_stderr_has 'Input/output error'
+			session log2
+			assert_status 0
+			in_order log log2 || fail "$sync $n"
+			assert_output_matches ' 1 quit,| 2 quit,'
+			assert_equal "$sync $n: $(cat Maildir/new/* mbox 2>/dev/null | grep -c '^end of')" "$sync $n: $count"
+			stop_servers
+			failures=$((failures + 1))
+		done
+		[ "$n" -gt 1 ] || fail "there is no $sync"
+	done
+	[ "$failures" -gt 4 ]
+}
+
+@test "what a failed sync of a Maildir's session lost is not taken for durable when a later one succeeds" {
+	fails_at_each_sync "maildir:$HOME/Maildir" 2 fsync fdatasync
+	fails_at_each_sync "maildir:$HOME/Maildir" 10 syncfs fdatasync
+}
+
+@test "what a failed sync of an mbox's session lost is not taken for durable when a later one succeeds" {
+	fails_at_each_sync "mbox:$HOME/mbox" 2 fsync fdatasync
+}

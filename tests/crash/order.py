@@ -3,7 +3,8 @@
 
 	order.py --dest maildir:PATH|mbox:PATH|pipe --messages FOLDER LOG…
 
-Several logs are of sessions one after the other on the same disk. A log comes from `strace -f -yy -q -s 1000000 -e trace=%file,%desc,%network,%process`. FOLDER
+Several logs are of sessions one after the other on the same disk. A log comes from
+`strace -f -yy -q -s 1000000 -e trace=%file,%desc,%network,%process`. FOLDER
 has what the server serves: the name of each file is its UIDL, and a line "X-Order: NAME" is in
 it, so that octets can be told apart wherever they appear. No session may use TLS.
 
@@ -178,12 +179,24 @@ class File:
 
     def worst(self, start=0, end=None):
         """The reason why these octets are not surely on the disk, or None."""
-        for change in self.changes:
+        for change in reversed(self.changes):
             at, length = change.offset, len(change.data or b"")
+            if change.data is None and at <= start and change.state == DURABLE:
+                return None
             touches = change.data is None or (at + length > start and (end is None or at < end))
             if touches and change.state != DURABLE:
                 return change.state
         return None
+
+    def has(self, states):
+        """Whether octets in one of these states were not cut off again."""
+        end = None
+        for change in reversed(self.changes):
+            if change.data is None:
+                end = change.offset if end is None else min(end, change.offset)
+            elif change.state in states and (end is None or change.offset < end):
+                return True
+        return False
 
     def sync(self, before, good):
         for change in self.changes[:before]:
@@ -310,7 +323,8 @@ class Checker:
         self.positions = {}  # (pid, fd): offset, of files written to
         self.snapshots = {}
         self.connection = Connection()
-        self.dotlocked = self.locked = False
+        self.dotlocked = self.locked = self.has_failed_record = False
+        self.appended = set()  # tags whose octets went to the mbox since the dot lock was taken
         self.state_path = self.state_pid = None
         self.parents, self.read_by, self.finished = {}, {}, set()
         self.summary = {"published": 0, "recorded": 0, "deleted": 0, "quit": 0, "compacted": 0}
@@ -319,7 +333,8 @@ class Checker:
         """New processes, and the disk as it was."""
         self.positions, self.snapshots, self.connection = {}, {}, Connection()
         self.parents, self.read_by = {}, {}
-        self.dotlocked = self.locked = False
+        self.dotlocked = self.locked = self.has_failed_record = False
+        self.appended.clear()
 
     def object(self, call, text):
         self.objections.append("%s [line %d: %.160s]" % (text, call.start + 1, call.line))
@@ -423,6 +438,7 @@ class Checker:
                         % (start, end))
         for tag, s, e in inside:
             self.places[tag] = (s, e)
+            self.appended.add(tag)
             token = self.token_at(s, e)
             self.require(call, tag, "its octets go to the mbox",
                          self.in_state(lambda r: r.has_try(token, tag), "its `try`"))
@@ -542,11 +558,13 @@ class Checker:
     def begin_unlock(self, call, path):
         if self.kind != "mbox" or path != self.path + ".lock":
             return
-        for tag in list(self.places):
+        # A state that could not be made durable leaves it to recovery, which looks only.
+        for tag in self.appended if not self.has_failed_record else ():
+            if tag not in self.places:
+                continue
             reason = self.in_state(lambda r: tag in r.got, "its `got`")
             self.require(call, tag, "the dot lock is given back", reason)
-            if reason is None:
-                del self.places[tag]
+        self.appended.clear()
 
     def begin_unlink(self, call, path):
         if self.is_state(path) and not path.endswith(".new"):
@@ -621,6 +639,8 @@ class Checker:
         good = call.result == 0
         if good:
             self.synced.add(self.fd_path(call.args[0]))
+        elif self.is_state(self.fd_path(call.args[0])):
+            self.has_failed_record = True
         for file, count in files:
             file.sync(count, good)
         for entry in entries:
@@ -664,7 +684,7 @@ class Checker:
         self.names.put(target, file)
         if call.name.startswith("rename"):
             self.names.put(source, None)
-        if self.is_state(target):
+        if self.is_state(target) and not target.endswith(".new"):
             self.state_path, self.state_pid = target, call.pid
 
     def end_write(self, call):
@@ -726,21 +746,21 @@ class Checker:
 
     def end_exit(self, call):
         if call.pid == self.state_pid:
-            self.end_session(call)
+            self.end_session(call, (DIRTY,), "the session ends")
+        elif self.parents.get(self.state_pid) == call.pid and call.result == 0:
+            self.end_session(call, (LOST,), "the program ends with status 0")
         elif self.parents.get(call.pid) == self.state_pid and call.result == 0:
             self.finished |= self.read_by.get(call.pid, set())
 
-    def end_session(self, call):
-        reason = self.names.get(self.state_path).worst()
-        if reason is not None:
-            self.object(call, "the session ends, but the state is " + reason)
-        reason = self.names.reason(self.state_path, self.names.get(self.state_path))
-        if reason is not None:
-            self.object(call, "the session ends, but the name of the state file is " + reason)
+    def end_session(self, call, states, what):
+        file = self.names.get(self.state_path)
+        if file.has(states):
+            self.object(call, "%s, but the state is %s" % (what, states[0]))
+        if self.names.reason(self.state_path, file) in states:
+            self.object(call, "%s, but the name of the state file is %s" % (what, states[0]))
         for path, entry in self.names.folders.items():
-            if entry.state != DURABLE:
-                self.object(call, "the session ends, but the name of folder %s is %s"
-                            % (path, entry.state))
+            if entry.state in states:
+                self.object(call, "%s, but the name of folder %s is %s" % (what, path, states[0]))
 
     def end(self, call):
         name, args = call.name, call.args
@@ -762,6 +782,8 @@ class Checker:
                 self.dotlocked = False
         elif name in ("mkdir", "mkdirat"):
             self.names.make_folder(self.one_path(call))
+        elif name == "rmdir":
+            self.names.folders.pop(self.one_path(call), None)
         elif name in ("write", "sendto"):
             self.end_write(call)
         elif name in ("read", "recvfrom"):
@@ -779,8 +801,10 @@ class Checker:
             self.parents[call.result] = call.pid
 
     def end_truncate(self, call):
-        file, size = self.names.get(self.fd_path(call.args[0])), int(call.args[1])
-        file.changes.append(Change(size, None))
+        path, size = self.fd_path(call.args[0]), int(call.args[1])
+        self.names.get(path).changes.append(Change(size, None))
+        if self.kind != "mbox" or path != self.path:
+            return
         self.places = {tag: place for tag, place in self.places.items() if place[1] <= size}
 
     def run(self, calls):

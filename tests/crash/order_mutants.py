@@ -24,6 +24,9 @@ class Session:
         checker = order.Checker(self.dest, self.messages)
         return checker.run(calls)
 
+    def has_failed(self):
+        return [call for call in self.calls if call.name == "+exit"][-1].result != 0
+
     def without(self, *gone):
         return [call for call in self.calls if call not in gone]
 
@@ -85,6 +88,9 @@ def try_barriers(session, report):
             found = session.objections(calls)
             if not found and what == "taken out":
                 served_by = covering(session, call, barriers)
+            if not found and what != "taken out" and session.has_failed():
+                # Nothing rests on it, and the session has said that not all went well.
+                continue
             if not found and served_by is None:
                 report.needless(call, what)
             elif not found and what == "taken out":
@@ -182,7 +188,7 @@ def try_mbox(session, find, report):
     path = session.dest.partition(":")[2]
     append = find.writes(re.escape(path) + ">", b"X-Order: ")[0]
     sync = find.sync_behind(append)
-    lock = find.all(("link",), lambda c: c.args[1].endswith('.lock"'))[0]
+    lock = find.all(("link", "linkat"), lambda c: any(a.endswith('%s.lock"' % path) for a in c.args))[0]
     unlock = find.all(("unlink",), lambda c: c.args[0].endswith('%s.lock"' % path))[0]
     fcntl = find.all(("fcntl",), lambda c: c.args[1] == "F_SETLK")[0]
     for what, mutant, wanted in (
