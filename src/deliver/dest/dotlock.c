@@ -166,8 +166,7 @@ names_dead_process(const char *owner)
 	if (*owner == '\n' || strcspn(end + 1, "\n") != strcspn(owner, "\n") ||
 		strncmp(end + 1, owner, strcspn(owner, "\n")) != 0)
 		return false;
-	/* Our own number: left by a dead process that had it, or by us, when it could not be removed. */
-	return (pid_t)pid == getpid() || (kill((pid_t)pid, 0) != 0 && errno == ESRCH);
+	return kill((pid_t)pid, 0) != 0 && errno == ESRCH;
 }
 
 static bool
@@ -245,7 +244,9 @@ dotlock_drop(struct dotlock *lock)
 {
 	if (lock->path == NULL)
 		return;
-	unlink(lock->path);
+	/* Tried again: left behind, it would keep even our next group out for as long as we live. */
+	if (unlink(lock->path) != 0 && errno != ENOENT)
+		unlink(lock->path);
 	free(lock->path);
 	*lock = (struct dotlock){0};
 }
