@@ -39,6 +39,22 @@ agenda_cost(const struct agenda *agenda, uint32_t row)
 	return octets < COST_MAX ? octets : COST_MAX;
 }
 
+void
+agenda_refuse_heads(struct agenda *agenda, struct link *link)
+{
+	static const char text[] = "the server does not list TOP";
+
+	for (size_t i = 0; i < agenda->planned; i++) {
+		uint32_t row = agenda->order[i];
+
+		if (agenda->states[row] != AGENDA_HEAD)
+			continue;
+		link_put_text(
+			link, LINK_REFUSED, agenda->listing->rows[row].number, text, strlen(text));
+		agenda->states[row] = AGENDA_DONE;
+	}
+}
+
 bool
 agenda_has_credit(const struct agenda *agenda, uint32_t row)
 {

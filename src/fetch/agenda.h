@@ -63,6 +63,9 @@ int agenda_take_frame(struct agenda *agenda, const struct link_frame *frame, str
  */
 uint64_t agenda_cost(const struct agenda *agenda, uint32_t row);
 
+/* Tell the deliverer of each header that is wanted that a server without TOP will not give it. */
+void agenda_refuse_heads(struct agenda *agenda, struct link *link);
+
 /* Whether the deliverer has room for a message. */
 bool agenda_has_credit(const struct agenda *agenda, uint32_t row);
 

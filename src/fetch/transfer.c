@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <poll.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/clock.h"
 #include "base/quote.h"
@@ -156,20 +155,6 @@ ask(struct transfer *transfer)
 		if (!ask_for_row(transfer, transfer->agenda.order[transfer->next]))
 			break;
 		transfer->next++;
-	}
-}
-
-static void
-refuse_heads(struct transfer *transfer)
-{
-	static const char text[] = "the server does not list TOP";
-
-	for (; transfer->next < transfer->agenda.planned; transfer->next++) {
-		uint32_t row = transfer->agenda.order[transfer->next];
-
-		if (transfer->agenda.states[row] == AGENDA_HEAD)
-			link_put_text(transfer->settings.link, LINK_REFUSED,
-				number_of(transfer, row), text, strlen(text));
 	}
 }
 
@@ -500,7 +485,7 @@ transfer_step(struct transfer *transfer, enum transfer_phase phase, struct error
 		transfer->next = 0;
 	}
 	if (phase == TRANSFER_HEADS && !transfer->settings.has_top)
-		refuse_heads(transfer);
+		agenda_refuse_heads(&transfer->agenda, transfer->settings.link);
 	if (is_asking(transfer) && transfer->flight.count == 0 &&
 		order_check_silence(&transfer->order, transfer->settings.conn, err) != 0)
 		return -1;
