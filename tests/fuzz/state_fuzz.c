@@ -79,6 +79,7 @@ dump_facts(struct uidl *uidl, struct buf *out)
 		record_format(out, &records[i]);
 }
 
+/* Attempts of a damaged log are in doubt, and not kept when it is repaired. */
 static void
 dump_tries(struct uidl *uidl, struct buf *out)
 {
@@ -91,6 +92,8 @@ dump_tries(struct uidl *uidl, struct buf *out)
 			.digest = try->digest,
 			.id = try->id};
 
+		if (try->in_doubt)
+			continue;
 		buf_printf(out, "%s ", try->dest != NULL ? try->dest : "nowhere");
 		record_format(out, &record);
 	}
