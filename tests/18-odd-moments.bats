@@ -19,10 +19,10 @@ poll() {
 @test "a listing and a header that drip in are waited for, however long they take" {
 	# The deliverer's patience here is four seconds, each of these takes about five.
 	start_fakepop -e 'messages 100' -e 'capa -TOP' -e 'on UIDL drip 40 100; normal'
-	account listing 'timeout = "1s"' 'connect-timeout = "1s"' >accounts
+	account listing 'timeout = "1s"' 'min-rate = 10' 'connect-timeout = "1s"' >accounts
 	start_fakepop -e "message \"Subject: slow\nX-Long: $(printf '%0500d' 0)\n\nbody\n\"" \
 		-e 'on TOP drip 11 100; normal'
-	account header 'timeout = "1s"' 'connect-timeout = "1s"' >>accounts
+	account header 'timeout = "1s"' 'min-rate = 10' 'connect-timeout = "1s"' >>accounts
 	write_config <accounts
 	run --separate-stderr pophaul --list -v
 	assert_status 0

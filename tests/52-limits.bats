@@ -122,8 +122,9 @@ too_slow() {
 }
 
 @test "a slow command is not the server's slowness" {
-	start_fakepop -e 'messages 2 3000000' -e 'on RETR drip 100000 1; normal'
-	use "deliver = \"pipe:sh -c 'sleep 2; cat >>got'\"" 'min-rate = 100K'
+	start_fakepop -e 'messages 2 3000000'
+	# More than what is read ahead of the command; were its time counted, the window would be over with too little.
+	use "deliver = \"pipe:sh -c 'test -e slept || sleep 4; touch slept; cat >>got'\"" 'min-rate = 4M' 'timeout = 3s'
 	poll
 	assert_status 0
 	[ "$(wc -c <got)" -gt 5800000 ]

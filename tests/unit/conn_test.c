@@ -433,6 +433,44 @@ test_wait(void)
 	close_pair(&pair);
 }
 
+/* The pace: what nobody waits for does not count, nor does the time before a reply has begun. */
+static void
+test_pace(void)
+{
+	struct conn_wait wait = {.other_fd = -1};
+	int64_t timeout_ms = account.timeout_ms;
+	struct conn_line line;
+	struct error err;
+	struct pair pair;
+
+	account.timeout_ms = 1000;
+	account.min_rate = 1000;
+	pair = open_pair(-1);
+	peer_sends(&pair, "+OK", 3);
+	CHECK(conn_fill(pair.conn, &err) >= 0);
+	wait.deadline = clock_monotonic_ms() + 1100;
+	CHECK(conn_wait(pair.conn, &wait, &err) == 0 && wait.timed_out);
+	wait.wants_input = true;
+	wait.deadline = clock_monotonic_ms() + SHORT_MS;
+	CHECK(conn_wait(pair.conn, &wait, &err) == 0 && wait.timed_out);
+
+	peer_sends(&pair, "\r\n", 2);
+	CHECK(conn_read_line(pair.conn, &line, &err) == 0);
+	conn_expect_reply(pair.conn);
+	wait.deadline = clock_monotonic_ms() + 1100;
+	CHECK(conn_wait(pair.conn, &wait, &err) == 0 && wait.timed_out);
+
+	peer_sends(&pair, "+", 1);
+	CHECK(conn_fill(pair.conn, &err) >= 0);
+	wait.deadline = clock_monotonic_ms() + 1100;
+	CHECK(conn_wait(pair.conn, &wait, &err) == 0 && !wait.timed_out);
+	CHECK(conn_wait(pair.conn, &wait, &err) == -1 && err.class == ERROR_TIMEOUT);
+	CHECK_STR(err.text, "the server sends too slowly: 1 octet in 1 second (min-rate)");
+	close_pair(&pair);
+	account.timeout_ms = timeout_ms;
+	account.min_rate = 0;
+}
+
 /* pop3 rule 37: what came behind the +OK to STLS must not be taken for the server's own words. */
 static void
 test_injection_behind_stls(void)
@@ -532,6 +570,7 @@ main(void)
 	test_silence_times_out();
 	test_watched_descriptor_ends_waits();
 	test_wait();
+	test_pace();
 	test_injection_behind_stls();
 	test_nobody_listens();
 	test_hosts();
