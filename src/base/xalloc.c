@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -35,6 +36,25 @@ xreallocarray(void *old, size_t count, size_t size)
 	if (p == NULL)
 		out_of_memory();
 	return p;
+}
+
+void *
+xpages(size_t size)
+{
+	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (p == MAP_FAILED)
+		out_of_memory();
+	/* A kernel that cannot do this gives a child more memory than it needs, and no more than that. */
+	(void)madvise(p, size, MADV_DONTFORK);
+	return p;
+}
+
+void
+xpages_free(void *pages, size_t size)
+{
+	if (pages != NULL)
+		(void)munmap(pages, size);
 }
 
 char *

@@ -15,6 +15,15 @@ void *xcalloc(size_t count, size_t size);
 /* Resize to `count` elements of `size` octets; an overflow of the product ends the process. */
 void *xreallocarray(void *old, size_t count, size_t size);
 
+/*
+ * Zeroed pages of their own, which a child of fork(2) does not have: neither what is in them nor
+ * the memory that copies of them would take.
+ */
+void *xpages(size_t size);
+
+/* Give back what xpages() gave for this size. NULL is fine. */
+void xpages_free(void *pages, size_t size);
+
 /* Copies; the caller owns the result. xstrdup(NULL) is NULL. */
 char *xstrdup(const char *text);
 char *xmemdup0(const void *data, size_t len);

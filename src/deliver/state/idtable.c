@@ -4,14 +4,17 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sysexits.h>
 
-#include "base/clock.h"
+#include "base/siphash.h"
 #include "base/xalloc.h"
 
-/* Entries and ids lie in blocks, so that they never move. */
+/*
+ * Entries and ids lie in blocks, so that they never move, and in pages of their own: the fetcher, a
+ * child, has no use for them.
+ */
 #define BLOCK_ENTRIES 4096
+#define BLOCK_SIZE    (BLOCK_ENTRIES * sizeof(struct uidl_entry))
 #define ARENA_BLOCK   65536
 #define ARENA_BLOCKS  (UINT32_MAX / ARENA_BLOCK)
 
@@ -20,6 +23,9 @@
 #define UNLINKED  (UINT32_MAX - 1)
 
 #define INDEX_MIN 1024
+
+/* Chains that are made before there is an entry: a big file may be full of something else. */
+#define INDEX_EXPECTED_MAX ((size_t)1 << 20)
 
 /* No right clock shows a time before 2026, when this was written. */
 #define CLOCK_EARLIEST ((int64_t)1767225600)
@@ -47,55 +53,22 @@ struct id_table {
 	char **arena;
 	size_t arena_count, arena_used; /* blocks; octets of the last one */
 	struct index indexes[INDEX_COUNT];
-	uint64_t key[2];
+	struct siphash_key key;
 	int64_t newest; /* the latest delivery ever added */
 };
 
-static inline uint64_t
-rotate(uint64_t x, int bits)
+/* All chains are empty. */
+static void
+make_heads(struct index *index)
 {
-	return x << bits | x >> (64 - bits);
+	index->heads = xpages(index->size * sizeof *index->heads);
+	memset(index->heads, 0xff, index->size * sizeof *index->heads);
 }
 
-static inline void
-sip_round(uint64_t v[static 4])
+static void
+free_heads(struct index *index)
 {
-	v[0] += v[1];
-	v[1] = rotate(v[1], 13) ^ v[0];
-	v[0] = rotate(v[0], 32);
-	v[2] += v[3];
-	v[3] = rotate(v[3], 16) ^ v[2];
-	v[0] += v[3];
-	v[3] = rotate(v[3], 21) ^ v[0];
-	v[2] += v[1];
-	v[1] = rotate(v[1], 17) ^ v[2];
-	v[2] = rotate(v[2], 32);
-}
-
-/* SipHash-1-3 (Aumasson and Bernstein): who chooses the octets cannot choose the chain. */
-static uint64_t
-sip_hash(const uint64_t key[static 2], const void *data, size_t len)
-{
-	uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d,
-		key[0] ^ 0x6c7967656e657261, key[1] ^ 0x7465646279746573};
-	const unsigned char *p = data;
-	uint64_t word, last = (uint64_t)len << 56;
-
-	for (; len >= 8; p += 8, len -= 8) {
-		memcpy(&word, p, 8);
-		v[3] ^= word;
-		sip_round(v);
-		v[0] ^= word;
-	}
-	for (size_t i = 0; i < len; i++)
-		last |= (uint64_t)p[i] << (8 * i);
-	v[3] ^= last;
-	sip_round(v);
-	v[0] ^= last;
-	v[2] ^= 0xff;
-	for (int i = 0; i < 3; i++)
-		sip_round(v);
-	return v[0] ^ v[1] ^ v[2] ^ v[3];
+	xpages_free(index->heads, index->size * sizeof *index->heads);
 }
 
 struct id_table *
@@ -104,16 +77,11 @@ id_table_new(size_t expected)
 	struct id_table *table = xcalloc(1, sizeof *table);
 	struct index *ids = &table->indexes[INDEX_ID];
 
-	/* Without the kernel's random numbers the key is only hard to guess. */
-	if (getrandom(table->key, sizeof table->key, 0) != (ssize_t)sizeof table->key) {
-		table->key[0] = (uint64_t)clock_monotonic_ms() ^ (uintptr_t)table;
-		table->key[1] = (uint64_t)clock_wall_seconds() ^ (uintptr_t)&expected;
-	}
+	siphash_make_key(&table->key);
 	ids->size = INDEX_MIN;
-	while (ids->size < expected)
+	while (ids->size < expected && ids->size < INDEX_EXPECTED_MAX)
 		ids->size *= 2;
-	ids->heads = xcalloc(ids->size, sizeof *ids->heads);
-	memset(ids->heads, 0xff, ids->size * sizeof *ids->heads);
+	make_heads(ids);
 	return table;
 }
 
@@ -123,11 +91,11 @@ id_table_free(struct id_table *table)
 	if (table == NULL)
 		return;
 	for (size_t i = 0; i < table->block_count; i++)
-		free(table->blocks[i]);
+		xpages_free(table->blocks[i], BLOCK_SIZE);
 	for (size_t i = 0; i < table->arena_count; i++)
-		free(table->arena[i]);
+		xpages_free(table->arena[i], ARENA_BLOCK);
 	for (int kind = 0; kind < INDEX_COUNT; kind++)
-		free(table->indexes[kind].heads);
+		free_heads(&table->indexes[kind]);
 	free(table->blocks);
 	free(table->arena);
 	free(table);
@@ -143,6 +111,13 @@ static inline const char *
 id_octets(const struct id_table *table, const struct uidl_entry *entry)
 {
 	return table->arena[entry->id_place / ARENA_BLOCK] + entry->id_place % ARENA_BLOCK;
+}
+
+struct uidl_entry *
+id_table_at(const struct id_table *table, uint32_t index)
+{
+	assert(index < table->count);
+	return entry_at(table, index);
 }
 
 struct uidl_id
@@ -165,9 +140,9 @@ chain_of(const struct id_table *table, enum index_kind kind, const struct uidl_i
 	uint64_t hash = 0;
 
 	if (kind != INDEX_DIGEST)
-		hash = id->none ? table->key[0] : sip_hash(table->key, id->data, id->len);
+		hash = id->none ? table->key.words[0] : siphash(&table->key, id->data, id->len);
 	if (kind != INDEX_ID)
-		hash += sip_hash(table->key, digest->bytes, sizeof digest->bytes);
+		hash += siphash(&table->key, digest->bytes, sizeof digest->bytes);
 	return &index->heads[hash & (index->size - 1)];
 }
 
@@ -224,10 +199,9 @@ make_index(struct id_table *table, enum index_kind kind, size_t size)
 {
 	struct index *index = &table->indexes[kind];
 
-	free(index->heads);
-	index->heads = xcalloc(size, sizeof *index->heads);
-	memset(index->heads, 0xff, size * sizeof *index->heads);
+	free_heads(index);
 	index->size = size;
+	make_heads(index);
 	index->used = 0;
 	for (uint32_t i = 0; i < table->count; i++) {
 		struct uidl_entry *entry = entry_at(table, i);
@@ -283,7 +257,7 @@ store_id(struct id_table *table, const struct uidl_id *id)
 			end_full("octets of ids");
 		table->arena =
 			xreallocarray(table->arena, table->arena_count + 1, sizeof *table->arena);
-		table->arena[table->arena_count++] = xcalloc(1, ARENA_BLOCK);
+		table->arena[table->arena_count++] = xpages(ARENA_BLOCK);
 		table->arena_used = 0;
 	}
 	to = table->arena[table->arena_count - 1] + table->arena_used;
@@ -304,7 +278,7 @@ id_table_add(struct id_table *table, const struct uidl_id *id, const struct uidl
 	if (table->count / BLOCK_ENTRIES == table->block_count) {
 		table->blocks =
 			xreallocarray(table->blocks, table->block_count + 1, sizeof *table->blocks);
-		table->blocks[table->block_count++] = xcalloc(BLOCK_ENTRIES, sizeof *entry);
+		table->blocks[table->block_count++] = xpages(BLOCK_SIZE);
 	}
 	entry = entry_at(table, table->count);
 	*entry = (struct uidl_entry){

@@ -42,6 +42,9 @@ struct uidl_entry *id_table_find_exact(
 struct uidl_entry *id_table_find_digest(struct id_table *table, const struct digest *digest);
 struct uidl_id id_table_id(const struct id_table *table, const struct uidl_entry *entry);
 
+/* The entry of this index, which must have been given to one. */
+struct uidl_entry *id_table_at(const struct id_table *table, uint32_t index);
+
 /* As id_table_find_digest(), but only UIDL_OFF entries. */
 struct uidl_entry *id_table_find_off(struct id_table *table, const struct digest *digest);
 
