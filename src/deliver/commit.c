@@ -51,7 +51,7 @@ commit_add(struct commit *commit, const struct commit_item *item)
 		own->index = commit->staged++;
 		commit->octets += own->octets;
 	}
-	commit->settings.roster->messages[own->row].state = MESSAGE_STAGED;
+	commit->settings.roster->states[own->row] = MESSAGE_STAGED;
 }
 
 bool
@@ -91,7 +91,7 @@ settle(struct commit *commit, size_t row, enum link_outcome outcome)
 	};
 	const struct plan_row *listed = row_of(commit, row);
 
-	commit->settings.roster->messages[row].state = states[outcome];
+	commit->settings.roster->states[row] = (unsigned char)states[outcome];
 	link_put_settled(commit->settings.fetcher, listed->number, outcome);
 	commit->credit.messages++;
 	if (listed->octets != LINK_OCTETS_UNKNOWN)
@@ -130,13 +130,14 @@ record_tries(struct commit *commit, struct error *err)
 	for (size_t i = 0; i < commit->count; i++) {
 		const struct commit_item *item = &commit->items[i];
 		const struct plan_row *row = row_of(commit, item->row);
+		struct uidl_id id = roster_id(commit->settings.roster, row);
 		const char *token;
 
 		if (item->fate != COMMIT_DELIVER)
 			continue;
 		token = dest_token(commit->settings.dest, item->index);
 		if (token != NULL)
-			uidl_add_try(uidl, token, row->octets, &item->digest, &row->id);
+			uidl_add_try(uidl, token, row->octets, &item->digest, &id);
 	}
 	return uidl_commit(uidl, err);
 }
@@ -196,13 +197,14 @@ record_got(struct commit *commit, struct error *err)
 	for (size_t i = 0; i < commit->count; i++) {
 		struct commit_item *item = &commit->items[i];
 		const struct plan_row *row = row_of(commit, item->row);
+		struct uidl_id id = roster_id(commit->settings.roster, row);
 
 		if (item->fate == COMMIT_KNOWN ||
 			(item->fate == COMMIT_DELIVER && !item->is_published))
 			continue;
 		if (item->retired != NULL)
 			uidl_add_off(uidl, item->retired, now);
-		item->entry = uidl_add_got(uidl, when, row->octets, &item->digest, &row->id);
+		item->entry = uidl_add_got(uidl, when, row->octets, &item->digest, &id);
 		item->entry->mark = true;
 		if (item->fate == COMMIT_RECORD)
 			uidl_add_bye(uidl, item->source);
@@ -225,7 +227,7 @@ settle_all(struct commit *commit)
 
 		if (item->entry == NULL)
 			continue;
-		commit->settings.roster->messages[item->row].entry = item->entry;
+		commit->settings.roster->rows[item->row].entry = item->entry->index;
 		tally->done++;
 		if (item->fate == COMMIT_DELIVER) {
 			tally->fetched++;

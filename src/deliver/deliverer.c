@@ -9,6 +9,7 @@
 #include "deliver/commit.h"
 #include "deliver/dest/dest.h"
 #include "deliver/farewell.h"
+#include "deliver/intake.h"
 #include "deliver/peer.h"
 #include "deliver/plan.h"
 #include "deliver/receive.h"
@@ -29,6 +30,9 @@
 /* How much of the link is read ahead while a command runs, in units of its credit. */
 #define READ_AHEAD 2
 
+/* Octets queued for the poller or the fetcher before they are written in between. */
+#define QUEUE_MAX (256 * 1024)
+
 /* The poller has so long to take the lines for standard output: it may be writing to a pager. */
 #define TEXT_MS (60 * 60 * 1000)
 
@@ -48,9 +52,7 @@ struct deliverer {
 	struct receive *receive;
 	struct plan_policy policy;
 	struct plan_totals totals;
-	struct link_server server;
-	bool has_server;
-	int64_t login_when; /* 0: not logged in yet */
+	struct intake intake;
 	uint32_t failures_told, failures_untold;
 	int64_t progress_due;
 };
@@ -129,6 +131,7 @@ deliverer_free(struct deliverer *d)
 	commit_free(d->commit);
 	dest_close(d->dest);
 	roster_release(&d->roster);
+	plan_forget_grounds(&d->totals);
 	tally_release(&d->tally);
 	uidl_close(d->uidl);
 	free(d);
@@ -140,86 +143,25 @@ deliverer_wants_lock_step(const struct deliverer *d)
 	return farewell_is_lock_step(uidl_facts(d->uidl), clock_wall_seconds());
 }
 
-static int
-take_server(struct deliverer *d, const struct link_frame *frame, struct error *err)
-{
-	const struct uidl_facts *facts = uidl_facts(d->uidl);
-
-	if (d->has_server)
-		return peer_out_of_turn(frame, err);
-	d->has_server = true;
-	d->server = frame->u.server;
-	d->roster.has_uidl = d->server.has_uidl;
-	/* Most servers ask for no delay: then an idle poll writes nothing. */
-	if (!is_reading_only(d) && (d->server.login_delay != 0 || facts->login_delay != 0))
-		uidl_add_login(d->uidl, d->login_when, d->server.login_delay);
-	return 0;
-}
-
-/* 1 when the listing is complete. */
-static int
-take_listing_frame(struct deliverer *d, const struct link_frame *frame, struct error *err)
-{
-	switch (frame->type) {
-	case LINK_PHASE:
-		if (frame->value > LINK_PHASE_LOGGED_IN || d->has_server)
-			return peer_out_of_turn(frame, err);
-		if (frame->value == LINK_PHASE_LOGGED_IN)
-			d->login_when = clock_wall_seconds();
-		return 0;
-	case LINK_SERVER:
-		return take_server(d, frame, err);
-	case LINK_ROW:
-		return d->has_server ? roster_add(&d->roster, &frame->u.row, err)
-				     : peer_out_of_turn(frame, err);
-	case LINK_LISTED:
-		if (!d->has_server)
-			return peer_out_of_turn(frame, err);
-		return roster_complete(&d->roster, frame->value, err) == 0 ? 1 : -1;
-	case LINK_RESULT:
-		if (peer_take_result(&d->peer, frame, err) != 0)
-			return -1;
-		return error_set(
-			err, ERROR_BUG, "the fetcher says that all is well without a listing");
-	default:
-		return peer_out_of_turn(frame, err);
-	}
-}
-
-static int
-await_listing(struct deliverer *d, struct error *err)
-{
-	struct link_frame frame;
-	int result = 0;
-
-	while (result == 0) {
-		int found = peer_next(&d->peer, &frame, CLOCK_NEVER, err);
-
-		if (found > 0)
-			result = take_listing_frame(d, &frame, err);
-		else if (found < 0 || peer_flush(&d->peer, err) != 0)
-			return -1;
-	}
-	return result < 0 ? -1 : 0;
-}
-
 /* Say what the limits leave out: nobody should wonder where a mail is. */
 static void
-log_plan(const struct deliverer *d)
+log_plan(const struct deliverer *d, const struct plan_grounds *grounds)
 {
 	uint32_t big = 0, beyond = 0;
 
 	for (size_t i = 0; i < d->roster.count; i++) {
 		const struct plan_row *row = &d->roster.rows[i];
-		char id[QUOTE_SIZE], reason[PLAN_REASON_SIZE];
+		char quoted[QUOTE_SIZE], reason[PLAN_REASON_SIZE];
+		struct uidl_id id;
 
 		big += row->verdict == PLAN_SKIP_BIG;
 		beyond += row->verdict == PLAN_SKIP_LIMIT;
 		if (row->verdict == PLAN_LEAVE || !log_is_on(LOG_LEVEL_VERBOSE))
 			continue;
-		plan_explain(row, &d->policy, reason);
+		id = roster_id(&d->roster, row);
+		plan_explain(row, grounds, reason);
 		log_verbose("message %u (%s): %s", row->number,
-			quote_bytes(id, row->id.data, row->id.len), reason);
+			quote_bytes(quoted, id.data, id.len), reason);
 	}
 	if (big != 0)
 		log_info("left on the server: %u message%s bigger than max-size (%llu octets)", big,
@@ -233,10 +175,17 @@ log_plan(const struct deliverer *d)
 			plural(beyond), d->account->max_messages);
 }
 
-static void
-make_plan(struct deliverer *d)
+static struct plan_grounds
+grounds_of(const struct deliverer *d)
+{
+	return (struct plan_grounds){.uidl = d->uidl, .policy = &d->policy, .totals = &d->totals};
+}
+
+static int
+make_plan(struct deliverer *d, struct error *err)
 {
 	const struct uidl_facts *facts = uidl_facts(d->uidl);
+	const struct plan_grounds grounds = grounds_of(d);
 
 	d->policy = (struct plan_policy){
 		.keep = d->account->keep,
@@ -247,30 +196,29 @@ make_plan(struct deliverer *d)
 			facts->numbers[UIDL_DELETING_WHEN] == 0,
 		.now = clock_wall_seconds(),
 	};
-	if (d->settings->mode != DELIVERER_LIST)
-		roster_doubt(&d->roster, d->uidl, &d->policy);
+	if (d->settings->mode != DELIVERER_LIST && roster_doubt(&d->roster, &d->policy, err) != 0)
+		return -1;
 	plan(d->roster.rows, d->roster.count, d->uidl, &d->policy, &d->totals);
 	if (is_reading_only(d))
-		return;
-	log_plan(d);
-	roster_add_off(&d->roster, d->uidl, d->policy.now);
+		return 0;
+	log_plan(d, &grounds);
+	plan_forget_grounds(&d->totals);
+	return roster_add_off(&d->roster, d->policy.now, err);
 }
 
 static bool
 ask_for(struct deliverer *d, size_t i)
 {
 	const struct plan_row *row = &d->roster.rows[i];
-	struct message *message = &d->roster.messages[i];
 
-	switch (row->verdict) {
+	switch ((enum plan_verdict)row->verdict) {
 	case PLAN_FETCH:
 	case PLAN_COMPARE:
-		message->state = MESSAGE_AWAITED;
+		d->roster.states[i] = MESSAGE_AWAITED;
 		link_put_action(d->peer.link, row->number, LINK_VERB_FETCH);
 		return true;
 	case PLAN_DELETE:
-		message->state = MESSAGE_DELETING;
-		message->entry = row->entry;
+		d->roster.states[i] = MESSAGE_DELETING;
 		link_put_action(d->peer.link, row->number, LINK_VERB_DELETE);
 		return true;
 	default:
@@ -279,27 +227,48 @@ ask_for(struct deliverer *d, size_t i)
 	}
 }
 
-/* Nothing of what is shown needs an action, but for the headers. */
-static size_t
-show(struct deliverer *d)
+/* A line for each message; nothing of what is shown needs an action, but for the headers. */
+static bool
+show_row(struct deliverer *d, size_t i, const struct plan_grounds *grounds)
 {
-	size_t actions = 0;
-
 	if (d->settings->mode == DELIVERER_DRY_RUN) {
-		show_plan(d->poller, d->account, &d->roster, &d->policy, &d->totals);
-		return 0;
+		show_plan_row(d->poller, &d->roster, i, grounds);
+		return false;
 	}
-	show_list_title(d->poller, d->account, &d->roster, d->uidl);
+	if (!d->settings->verbose) {
+		show_list_row(d->poller, &d->roster, i);
+		return false;
+	}
+	d->roster.states[i] = MESSAGE_HEAD;
+	link_put_action(d->peer.link, d->roster.rows[i].number, LINK_VERB_HEAD);
+	return true;
+}
+
+/* What is queued for either side must not add up to as much as a listing of millions is. */
+static int
+flush_queues(struct deliverer *d, struct error *err)
+{
+	if (link_pending(d->poller) > QUEUE_MAX &&
+		link_flush_all(d->poller, clock_monotonic_ms() + TEXT_MS, err) != 0)
+		return error_prefix(err, "the poller");
+	return link_pending(d->peer.link) > QUEUE_MAX ? peer_flush(&d->peer, err) : 0;
+}
+
+static int
+show(struct deliverer *d, size_t *actions_out, struct error *err)
+{
+	const struct plan_grounds grounds = grounds_of(d);
+
+	if (d->settings->mode == DELIVERER_LIST)
+		show_list_title(d->poller, d->account, &d->roster);
 	for (size_t i = 0; i < d->roster.count; i++) {
-		if (d->settings->verbose) {
-			d->roster.messages[i].state = MESSAGE_HEAD;
-			link_put_action(d->peer.link, d->roster.rows[i].number, LINK_VERB_HEAD);
-			actions++;
-		} else {
-			show_list_row(d->poller, &d->roster.rows[i], d->uidl);
-		}
+		*actions_out += show_row(d, i, &grounds) ? 1 : 0;
+		if (flush_queues(d, err) != 0)
+			return -1;
 	}
-	return actions;
+	if (d->settings->mode == DELIVERER_DRY_RUN)
+		show_plan_totals(d->poller, d->account, &d->totals);
+	return 0;
 }
 
 static void
@@ -335,10 +304,14 @@ send_plan(struct deliverer *d, bool is_refused, struct error *err)
 	size_t actions = 0;
 
 	if (!is_refused && is_reading_only(d)) {
-		actions = show(d);
+		if (show(d, &actions, err) != 0)
+			return -1;
 	} else if (!is_refused) {
-		for (size_t i = 0; i < d->roster.count; i++)
+		for (size_t i = 0; i < d->roster.count; i++) {
 			actions += ask_for(d, i) ? 1 : 0;
+			if (flush_queues(d, err) != 0)
+				return -1;
+		}
 		start_receiving(d);
 	}
 	link_put_value(d->peer.link, LINK_PLANNED, actions);
@@ -378,13 +351,13 @@ tell_failures(struct deliverer *d)
 		/* The session's error tells of trouble. */
 		bool is_told = !failure->is_trouble && d->failures_told < FAILURES_TOLD;
 		enum log_level level = is_told ? LOG_LEVEL_WARN : LOG_LEVEL_VERBOSE;
-		char id[QUOTE_SIZE];
+		struct uidl_id id = roster_id(&d->roster, failure->row);
+		char quoted[QUOTE_SIZE];
 
 		d->failures_told += is_told;
 		d->failures_untold += !is_told && !failure->is_trouble;
 		log_line(level, "message %u (%s): %s", failure->row->number,
-			quote_bytes(id, failure->row->id.data, failure->row->id.len),
-			failure->text);
+			quote_bytes(quoted, id.data, id.len), failure->text);
 	}
 	tally_forget_failures(&d->tally);
 }
@@ -396,10 +369,10 @@ take_head(struct deliverer *d, const struct link_frame *frame, struct error *err
 
 	if (row < 0)
 		return -1;
-	if (d->roster.messages[row].state != MESSAGE_HEAD)
+	if (d->roster.states[row] != MESSAGE_HEAD)
 		return peer_out_of_turn(frame, err);
-	d->roster.messages[row].state = MESSAGE_IDLE;
-	show_list_row(d->poller, &d->roster.rows[row], d->uidl);
+	d->roster.states[row] = MESSAGE_IDLE;
+	show_list_row(d->poller, &d->roster, (size_t)row);
 	if (frame->type == LINK_HEAD)
 		show_list_header(d->poller, frame->data, frame->data_len);
 	return 0;
@@ -494,12 +467,12 @@ run_session(struct deliverer *d, struct error *err)
 	struct error refusal;
 	bool is_refused;
 
-	if (await_listing(d, err) != 0)
+	if (intake_run(&d->intake, err) != 0)
 		return -1;
 	is_refused = d->settings->mode != DELIVERER_LIST &&
-		welcome_check_server(d->account, &d->server, &refusal) != 0;
-	if (!is_refused)
-		make_plan(d);
+		welcome_check_server(d->account, d->roster.has_uidl, &refusal) != 0;
+	if (!is_refused && make_plan(d, err) != 0)
+		return -1;
 	if (send_plan(d, is_refused, err) != 0 || carry_out(d, err) != 0)
 		return -1;
 	if (is_refused)
@@ -521,15 +494,19 @@ finish_state(struct deliverer *d, int result, struct error *err)
 	}
 	if (finished == 0) {
 		/* A session that broke before the server's facts came was a login all the same. */
-		if (d->login_when != 0 && !d->has_server && uidl_facts(d->uidl)->login_delay != 0)
-			uidl_add_login(d->uidl, d->login_when, uidl_facts(d->uidl)->login_delay);
+		if (d->intake.login_when != 0 && !d->intake.has_server &&
+			uidl_facts(d->uidl)->login_delay != 0)
+			uidl_add_login(
+				d->uidl, d->intake.login_when, uidl_facts(d->uidl)->login_delay);
 		farewell_add_facts(&d->farewell, &d->roster, d->uidl,
 			&(struct farewell_facts){.peer = &d->peer,
-				.has_logged_in = d->login_when != 0,
+				.has_logged_in = d->intake.login_when != 0,
 				.failure = result != 0 ? err : NULL});
 		if (d->roster.is_complete && d->commit != NULL)
-			roster_add_off_unmatched(&d->roster, d->uidl, clock_wall_seconds());
-		finished = uidl_commit(d->uidl, &failure);
+			finished = roster_add_off_unmatched(
+				&d->roster, clock_wall_seconds(), &failure);
+		if (finished == 0)
+			finished = uidl_commit(d->uidl, &failure);
 	}
 	if (finished != 0)
 		*err = failure;
@@ -580,6 +557,11 @@ deliverer_run(struct deliverer *d, struct link *fetcher, struct link *poller,
 
 	peer_init(&d->peer, fetcher, d->account, d->settings->stop);
 	d->poller = poller;
+	roster_init(&d->roster, d->uidl);
+	d->intake = (struct intake){.peer = &d->peer,
+		.roster = &d->roster,
+		.uidl = d->uidl,
+		.is_reading_only = is_reading_only(d)};
 	*report = (struct link_report){0};
 	result = run_session(d, err);
 	if (!is_reading_only(d))

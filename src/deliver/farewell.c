@@ -13,14 +13,14 @@ farewell_take_deletion(struct farewell *farewell, struct roster *roster, struct 
 
 	if (row < 0)
 		return -1;
-	if (roster->messages[row].state != MESSAGE_DELETING || farewell->is_gone)
+	if (roster->states[row] != MESSAGE_DELETING || farewell->is_gone)
 		return peer_out_of_turn(frame, err);
 	if (frame->type == LINK_DELETED) {
-		roster->messages[row].state = MESSAGE_DELETED;
+		roster->states[row] = MESSAGE_DELETED;
 		farewell->deleted++;
 		return 0;
 	}
-	roster->messages[row].state = MESSAGE_KEPT;
+	roster->states[row] = MESSAGE_KEPT;
 	error_set(&reason, ERROR_DELIVERY_TEMP,
 		"kept here, but the server does not delete it: \"%s\"",
 		quote_bytes(quoted, frame->data, frame->data_len));
@@ -45,15 +45,22 @@ int
 farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl *uidl,
 	const struct link_frame *frame, struct error *err)
 {
+	size_t forgotten = 0;
+
 	if (farewell->is_gone || farewell->deleted == 0)
 		return peer_out_of_turn(frame, err);
 	farewell->is_gone = true;
 	for (size_t i = 0; i < roster->count; i++) {
-		const struct message *message = &roster->messages[i];
+		struct uidl_entry *entry;
 
+		if (roster->states[i] != MESSAGE_DELETED)
+			continue;
 		/* Two messages may have come to one record: it is forgotten once. */
-		if (message->state == MESSAGE_DELETED && message->entry->status != UIDL_DEAD)
-			uidl_add_bye(uidl, message->entry);
+		entry = uidl_entry_at(uidl, roster->rows[i].entry);
+		if (entry->status != UIDL_DEAD)
+			uidl_add_bye(uidl, entry);
+		if (++forgotten % ROSTER_RECORDS_BATCH == 0 && uidl_commit(uidl, err) != 0)
+			return -1;
 	}
 	uidl_add_number(uidl, UIDL_DELETING_WHEN, 0);
 	return uidl_commit(uidl, err);
@@ -75,7 +82,7 @@ has_waiting_deletions(const struct farewell *farewell, const struct roster *rost
 	if (farewell->is_gone || !roster->has_uidl)
 		return false;
 	for (size_t i = 0; i < roster->count; i++) {
-		if (roster->messages[i].state == MESSAGE_DELETING)
+		if (roster->states[i] == MESSAGE_DELETING)
 			return true;
 	}
 	return false;
@@ -108,10 +115,13 @@ doubt_messages(const struct roster *roster, struct uidl *uidl, int64_t now)
 {
 	for (size_t i = 0; i < roster->count; i++) {
 		const struct plan_row *row = &roster->rows[i];
-		struct uidl_entry *entry = roster->messages[i].entry;
+		struct uidl_entry *entry;
 
-		if ((row->verdict == PLAN_FETCH || row->verdict == PLAN_COMPARE) && entry != NULL &&
-			entry->status == UIDL_GOT)
+		if ((row->verdict != PLAN_FETCH && row->verdict != PLAN_COMPARE) ||
+			!roster_has_record(roster, i))
+			continue;
+		entry = uidl_entry_at(uidl, row->entry);
+		if (entry->status == UIDL_GOT)
 			uidl_add_off(uidl, entry, now);
 	}
 }

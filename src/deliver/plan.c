@@ -16,13 +16,15 @@
 
 #define NO_ROW UINT32_MAX
 
+_Static_assert(sizeof(struct plan_row) == 24, "link.h counts with this size");
+
 /* Room for a day, for a span of time, for the octets of a message. */
 #define DAY_SIZE    16
 #define SPAN_SIZE   32
 #define OCTETS_SIZE 21
 
 /* The rows and entries of one id, where either are several. */
-struct group {
+struct plan_group {
 	struct uidl_entry *first;     /* of the entries */
 	uint32_t listed, known;       /* how many rows, how many entries */
 	uint32_t first_row, last_row; /* a chain through planner.next_row */
@@ -37,7 +39,7 @@ struct planner {
 	size_t count;
 	struct uidl *uidl;
 	const struct plan_policy *policy;
-	struct group *groups;
+	struct plan_group *groups;
 	uint32_t group_count, group_size;
 	uint32_t *next_row;
 	uint32_t budget; /* messages that may still be fetched */
@@ -93,6 +95,7 @@ plan_new(struct planner *p, size_t index, bool may_be_known)
 		p->budget--;
 		row->verdict = may_be_known ? PLAN_COMPARE : PLAN_FETCH;
 		row->reason = may_be_known ? PLAN_WITHOUT_ID : PLAN_NEW;
+		row->is_shared = may_be_known;
 		row->delete_after = row->delete_if_new = deletes_new(policy);
 	}
 }
@@ -119,7 +122,7 @@ plan_doubtful(struct planner *p, struct plan_row *row)
 static void
 plan_known(struct planner *p, struct plan_row *row)
 {
-	struct uidl_entry *entry = row->entry;
+	struct uidl_entry *entry = uidl_entry_at(p->uidl, row->entry);
 	bool is_due = plan_is_due(p->policy, entry);
 
 	entry->mark = true;
@@ -153,7 +156,7 @@ compare_entries(const void *a, const void *b)
 }
 
 static void
-mark_entries(struct planner *p, const struct group *group)
+mark_entries(struct planner *p, const struct plan_group *group)
 {
 	for (struct uidl_entry *entry = group->first; entry != NULL;
 		entry = uidl_find_next(p->uidl, entry))
@@ -162,7 +165,7 @@ mark_entries(struct planner *p, const struct group *group)
 
 /* As many rows as entries: give each row the entry of its size, and tell whether the sizes are the same. */
 static bool
-pair_by_size(struct planner *p, const struct group *group, bool *has_unknown_out)
+pair_by_size(struct planner *p, const struct plan_group *group, bool *has_unknown_out)
 {
 	struct plan_row **rows = xcalloc(group->listed, sizeof *rows);
 	struct uidl_entry **entries = xcalloc(group->listed, sizeof *entries);
@@ -182,7 +185,7 @@ pair_by_size(struct planner *p, const struct group *group, bool *has_unknown_out
 		entries[n - 1]->octets == LINK_OCTETS_UNKNOWN;
 	for (size_t i = 0; i < n; i++) {
 		is_same &= rows[i]->octets == entries[i]->octets;
-		rows[i]->entry = entries[i];
+		rows[i]->entry = entries[i]->index;
 	}
 	free(rows);
 	free(entries);
@@ -191,7 +194,7 @@ pair_by_size(struct planner *p, const struct group *group, bool *has_unknown_out
 
 /* PLAN_LEAVE or PLAN_DELETE when the rows are surely the known messages, else PLAN_COMPARE. */
 static void
-judge_group(struct planner *p, struct group *group, bool all_due)
+judge_group(struct planner *p, struct plan_group *group, bool all_due)
 {
 	bool is_same, has_unknown = false;
 
@@ -213,7 +216,7 @@ judge_group(struct planner *p, struct group *group, bool all_due)
 
 /* How many rows of a group could be fetched. */
 static uint32_t
-count_fetchable(const struct planner *p, const struct group *group)
+count_fetchable(const struct planner *p, const struct plan_group *group)
 {
 	uint32_t n = 0;
 
@@ -223,7 +226,7 @@ count_fetchable(const struct planner *p, const struct group *group)
 }
 
 static void
-decide_group(struct planner *p, struct group *group)
+decide_group(struct planner *p, struct plan_group *group)
 {
 	bool all_due = true;
 	uint32_t fetched;
@@ -256,45 +259,43 @@ decide_group(struct planner *p, struct group *group)
 
 /* A row of an id that is listed or known several times. */
 static void
-plan_shared(struct planner *p, struct plan_row *row, struct group *group)
+plan_shared(struct planner *p, struct plan_row *row, struct plan_group *group)
 {
 	if (!group->is_decided)
 		decide_group(p, group);
 	row->verdict = group->verdict;
 	row->reason = group->reason;
-	row->listed = group->listed;
-	row->known = group->known;
 	if (row->verdict == PLAN_LEAVE || row->verdict == PLAN_DELETE)
 		return;
-	row->entry = NULL;
 	if (is_too_big(p, row)) {
 		row->verdict = PLAN_SKIP_BIG;
 		row->reason = PLAN_TOO_BIG;
 	} else if (row->verdict == PLAN_COMPARE) {
+		row->is_shared = true;
 		row->delete_after = group->delete_after;
 		row->delete_if_new = deletes_new(p->policy);
 	}
 }
 
-/* For each row the first entry of its id, and there how many rows it has. */
+/* In the first entry of each id, how many rows have it. */
 static void
-look_up(struct planner *p)
+count_rows(struct planner *p)
 {
 	for (size_t i = 0; i < p->count; i++) {
 		struct plan_row *row = &p->rows[i];
+		struct uidl_entry *entry = uidl_entry_at(p->uidl, row->entry);
 
-		row->delete_after = row->delete_if_new = false;
-		row->entry = row->id.none ? NULL : uidl_find(p->uidl, &row->id);
-		if (row->entry != NULL)
-			row->entry->plan++;
+		row->is_shared = row->delete_after = row->delete_if_new = false;
+		if (entry != NULL)
+			entry->plan++;
 	}
 }
 
 static void
 add_to_group(struct planner *p, uint32_t index)
 {
-	struct uidl_entry *first = p->rows[index].entry;
-	struct group *group;
+	struct uidl_entry *first = uidl_entry_at(p->uidl, p->rows[index].entry);
+	struct plan_group *group;
 
 	if (p->next_row == NULL)
 		p->next_row = xcalloc(p->count, sizeof *p->next_row);
@@ -309,7 +310,7 @@ add_to_group(struct planner *p, uint32_t index)
 		p->group_size = p->group_size != 0 ? 2 * p->group_size : 16;
 		p->groups = xreallocarray(p->groups, p->group_size, sizeof *p->groups);
 	}
-	p->groups[p->group_count] = (struct group){
+	p->groups[p->group_count] = (struct plan_group){
 		.first = first, .listed = first->plan, .first_row = index, .last_row = index};
 	first->plan = GROUP_BIT | p->group_count++;
 }
@@ -318,7 +319,7 @@ static void
 make_groups(struct planner *p)
 {
 	for (size_t i = 0; i < p->count; i++) {
-		const struct uidl_entry *first = p->rows[i].entry;
+		const struct uidl_entry *first = uidl_entry_at(p->uidl, p->rows[i].entry);
 
 		if (first != NULL && (first->plan != 1 || uidl_find_next(p->uidl, first) != NULL))
 			add_to_group(p, (uint32_t)i);
@@ -328,7 +329,7 @@ make_groups(struct planner *p)
 static void
 add_up(const struct plan_row *row, struct plan_totals *totals)
 {
-	switch (row->verdict) {
+	switch ((enum plan_verdict)row->verdict) {
 	case PLAN_FETCH:
 	case PLAN_COMPARE:
 		totals->fetch++;
@@ -369,13 +370,13 @@ plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_p
 
 	assert(count < GROUP_BIT);
 	*totals = (struct plan_totals){0};
-	look_up(&p);
+	count_rows(&p);
 	make_groups(&p);
 	for (size_t i = 0; i < count; i++) {
-		struct uidl_entry *first = rows[i].entry;
+		struct uidl_entry *first = uidl_entry_at(uidl, rows[i].entry);
 
 		if (first == NULL) {
-			plan_new(&p, i, rows[i].id.none && p.has_idless);
+			plan_new(&p, i, rows[i].none && p.has_idless);
 		} else if ((first->plan & GROUP_BIT) != 0) {
 			plan_shared(&p, &rows[i], &p.groups[first->plan & ~GROUP_BIT]);
 		} else {
@@ -384,12 +385,15 @@ plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_p
 		}
 		add_up(&rows[i], totals);
 	}
-	for (uint32_t i = 0; i < p.group_count; i++)
-		for (struct uidl_entry *entry = p.groups[i].first; entry != NULL;
-			entry = uidl_find_next(uidl, entry))
-			entry->plan = 0;
-	free(p.groups);
+	totals->groups = p.groups;
 	free(p.next_row);
+}
+
+void
+plan_forget_grounds(struct plan_totals *totals)
+{
+	free(totals->groups);
+	totals->groups = NULL;
 }
 
 static const char *
@@ -441,12 +445,12 @@ explain_left_out(const struct plan_row *row, const struct plan_policy *policy,
 }
 
 static void
-explain_known(const struct plan_row *row, const struct plan_policy *policy,
-	char out[static PLAN_REASON_SIZE])
+explain_known(const struct plan_row *row, const struct uidl_entry *entry,
+	const struct plan_policy *policy, char out[static PLAN_REASON_SIZE])
 {
 	char day[DAY_SIZE], span[SPAN_SIZE];
 
-	day_text(day, row->entry->when);
+	day_text(day, entry->when);
 	if (row->reason == PLAN_KNOWN)
 		snprintf(out, PLAN_REASON_SIZE, "known since %s", day);
 	else if (policy->keep.kind == ACCOUNT_KEEP_NEVER)
@@ -457,7 +461,8 @@ explain_known(const struct plan_row *row, const struct plan_policy *policy,
 }
 
 static void
-explain_doubt(const struct plan_row *row, char out[static PLAN_REASON_SIZE])
+explain_doubt(const struct plan_row *row, const struct uidl_entry *entry,
+	char out[static PLAN_REASON_SIZE])
 {
 	char day[DAY_SIZE], now[OCTETS_SIZE], before[OCTETS_SIZE];
 	const char *more = row->reason == PLAN_DOUBTFUL_BIG ? ", too big"
@@ -465,15 +470,34 @@ explain_doubt(const struct plan_row *row, char out[static PLAN_REASON_SIZE])
 							    : "";
 
 	snprintf(out, PLAN_REASON_SIZE, "known since %s, size %s, was %s%s",
-		day_text(day, row->entry->when), octets_text(now, row->octets),
-		octets_text(before, row->entry->octets), more);
+		day_text(day, entry->when), octets_text(now, row->octets),
+		octets_text(before, entry->octets), more);
+}
+
+static void
+explain_shared(const struct plan_row *row, const struct plan_group *group,
+	char out[static PLAN_REASON_SIZE])
+{
+	if (row->reason == PLAN_MISCOUNTED)
+		snprintf(out, PLAN_REASON_SIZE,
+			"id listed %" PRIu32 " time%s, known %" PRIu32 " time%s", group->listed,
+			plural(group->listed), group->known, plural(group->known));
+	else
+		snprintf(out, PLAN_REASON_SIZE, "known, id shared by %" PRIu32 " messages%s",
+			group->known,
+			row->reason == PLAN_SHARED_CHANGED          ? ", sizes changed"
+				: row->reason == PLAN_SHARED_UNTOLD ? ", sizes not told"
+								    : "");
 }
 
 void
-plan_explain(const struct plan_row *row, const struct plan_policy *policy,
+plan_explain(const struct plan_row *row, const struct plan_grounds *grounds,
 	char out[static PLAN_REASON_SIZE])
 {
-	switch (row->reason) {
+	const struct uidl_entry *entry = uidl_entry_at(grounds->uidl, row->entry);
+	const struct plan_policy *policy = grounds->policy;
+
+	switch ((enum plan_reason)row->reason) {
 	case PLAN_NEW:
 		snprintf(out, PLAN_REASON_SIZE, "new");
 		break;
@@ -487,26 +511,19 @@ plan_explain(const struct plan_row *row, const struct plan_policy *policy,
 		break;
 	case PLAN_KNOWN:
 	case PLAN_DUE:
-		explain_known(row, policy, out);
+		explain_known(row, entry, policy, out);
 		break;
 	case PLAN_DOUBTFUL:
 	case PLAN_DOUBTFUL_BIG:
 	case PLAN_DOUBTFUL_LATER:
-		explain_doubt(row, out);
+		explain_doubt(row, entry, out);
 		break;
 	case PLAN_MISCOUNTED:
-		snprintf(out, PLAN_REASON_SIZE,
-			"id listed %" PRIu32 " time%s, known %" PRIu32 " time%s", row->listed,
-			plural(row->listed), row->known, plural(row->known));
-		break;
 	case PLAN_SHARED:
 	case PLAN_SHARED_CHANGED:
 	case PLAN_SHARED_UNTOLD:
-		snprintf(out, PLAN_REASON_SIZE, "known, id shared by %" PRIu32 " messages%s",
-			row->known,
-			row->reason == PLAN_SHARED_CHANGED          ? ", sizes changed"
-				: row->reason == PLAN_SHARED_UNTOLD ? ", sizes not told"
-								    : "");
+		/* All entries of its id lead to the group. */
+		explain_shared(row, &grounds->totals->groups[entry->plan & ~GROUP_BIT], out);
 		break;
 	}
 }

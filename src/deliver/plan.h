@@ -5,8 +5,8 @@
  *
  * What a PLAN_COMPARE row's message is, its digest says, once it was fetched:
  *
- *	entry is not NULL      one known message had this id: the same digest, it is that one
- *	uidl_find_exact()      several have this id: it is the one that is found; mark it
+ *	not is_shared          one known message had this id: the same digest, it is that one
+ *	uidl_find_exact()      several have this id, or none has one: it is the one that is found; mark it
  *	uidl_find_digest()     for PLAN_FETCH too: it is one that vanished or never had an id
  *	otherwise              it is new: deliver it
  */
@@ -51,20 +51,28 @@ enum plan_reason {
 	PLAN_SHARED_UNTOLD   /* and the sizes are not told */
 };
 
-/* Millions of them are held: numbers, no text, and no room between them. */
+/* As many as LINK_ROWS_MAX are held: 24 octets, indices in place of pointers, no text. */
 struct plan_row {
 	/* from the listing */
-	struct uidl_id id;
 	uint64_t octets; /* or LINK_OCTETS_UNKNOWN */
 	uint32_t number;
+	uint32_t id_at;  /* private to the roster, with id_len and has_known_id: */
+	uint16_t id_len; /* roster_id() */
 
 	/* the plan */
-	enum plan_verdict verdict : 8;
-	enum plan_reason reason : 8;
-	bool delete_after : 1;    /* FETCH: once it is kept; COMPARE: when it is a known message */
-	bool delete_if_new : 1;   /* FETCH, COMPARE: once it is kept, when it is no known message */
-	struct uidl_entry *entry; /* DELETE, LEAVE, COMPARE with one known message; else NULL */
-	uint32_t listed, known;   /* of an id that several messages share: how many rows, entries */
+	unsigned verdict : 4;   /* enum plan_verdict */
+	unsigned reason : 4;    /* enum plan_reason */
+	bool none : 1;          /* from the listing: the server gives no ids */
+	bool has_known_id : 1;  /* from the listing: the state has the id */
+	bool is_shared : 1;     /* COMPARE: with all entries of its id, or of none */
+	bool delete_after : 1;  /* FETCH: once it is kept; COMPARE: when it is a known message */
+	bool delete_if_new : 1; /* FETCH, COMPARE: once it is kept, when it is no known message */
+
+	/*
+	 * An entry's index, or UIDL_NO_ENTRY. Before plan(): the first one of its id. DELETE, LEAVE,
+	 * COMPARE with one known message: that one. Once it is kept: its record.
+	 */
+	uint32_t entry;
 };
 
 struct plan_policy {
@@ -82,6 +90,7 @@ struct plan_totals {
 	uint32_t delete;
 	uint32_t leave;
 	uint32_t skip;
+	struct plan_group *groups; /* private: for plan_explain() */
 };
 
 /*
@@ -92,7 +101,7 @@ bool plan_is_due(const struct plan_policy *policy, const struct uidl_entry *entr
 
 /*
  * Fill the verdicts of `rows` (in the order of the listing, oldest first; at most
- * 2^31) and mark the state's entries that are listed. Entries without mark
+ * 2^31) and mark the state's entries that are listed. Once for an open state. Entries without mark
  * afterwards are no longer listed, unless a PLAN_COMPARE row of their id finds
  * them. max-messages bounds what is fetched, except that messages sharing one id
  * are fetched together or not at all. Time grows with the rows, whatever their ids.
@@ -100,8 +109,18 @@ bool plan_is_due(const struct plan_policy *policy, const struct uidl_entry *entr
 void plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_policy *policy,
 	struct plan_totals *totals);
 
-/* The reason of a row's verdict, for people; `policy` as plan() had it, right after plan(). */
-void plan_explain(const struct plan_row *row, const struct plan_policy *policy,
+/* What plan_explain() needs: as plan() had it. */
+struct plan_grounds {
+	struct uidl *uidl;
+	const struct plan_policy *policy;
+	const struct plan_totals *totals;
+};
+
+/* The reason of a row's verdict, for people, before anything is added to the state. */
+void plan_explain(const struct plan_row *row, const struct plan_grounds *grounds,
 	char out[static PLAN_REASON_SIZE]);
+
+/* No explanation is asked for any more: free what they rest on. The numbers stay. */
+void plan_forget_grounds(struct plan_totals *totals);
 
 #endif

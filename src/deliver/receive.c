@@ -112,13 +112,13 @@ write_received(struct receive *receive, struct error *err)
 static int
 begin(struct receive *receive, size_t row, struct error *err)
 {
-	struct message *message = &receive->settings.roster->messages[row];
+	unsigned char *state = &receive->settings.roster->states[row];
 	struct digest unused;
 
-	if (receive->is_open || message->state != MESSAGE_AWAITED)
+	if (receive->is_open || *state != MESSAGE_AWAITED)
 		return error_set(err, ERROR_BUG, "the fetcher began message %u out of turn",
 			receive->settings.roster->rows[row].number);
-	message->state = MESSAGE_OPEN;
+	*state = MESSAGE_OPEN;
 	receive->is_open = true;
 	receive->row = row;
 	receive->octets = 0;
@@ -180,7 +180,7 @@ look_for_digest(struct receive *receive, const struct plan_row *row, struct comm
 		return;
 	entry->mark = true;
 	item->deletes |= entry->due;
-	if (row->id.none && entry->status == UIDL_GOT) {
+	if (row->none && entry->status == UIDL_GOT) {
 		item->fate = COMMIT_KNOWN;
 		item->entry = entry;
 	} else {
@@ -199,14 +199,17 @@ is_same(const struct digest *a, const struct digest *b)
 static void
 decide(struct receive *receive, const struct plan_row *row, struct commit_item *item)
 {
-	struct uidl_entry *known = NULL;
+	struct uidl_entry *known = NULL, *of_id = NULL;
+	struct uidl_id id = roster_id(receive->settings.roster, row);
 
 	item->deletes = row->delete_after;
 	if (row->verdict == PLAN_COMPARE) {
-		if (row->entry == NULL)
-			known = uidl_find_exact(receive->settings.uidl, &row->id, &item->digest);
-		else if (is_same(&row->entry->digest, &item->digest))
-			known = row->entry;
+		if (!row->is_shared)
+			of_id = uidl_entry_at(receive->settings.uidl, row->entry);
+		if (row->is_shared)
+			known = uidl_find_exact(receive->settings.uidl, &id, &item->digest);
+		else if (is_same(&of_id->digest, &item->digest))
+			known = of_id;
 		if (known != NULL) {
 			known->mark = true;
 			item->fate = COMMIT_KNOWN;
@@ -214,7 +217,7 @@ decide(struct receive *receive, const struct plan_row *row, struct commit_item *
 			return;
 		}
 		item->deletes = row->delete_if_new;
-		item->retired = row->entry;
+		item->retired = of_id;
 	}
 	look_for_digest(receive, row, item);
 }
@@ -286,21 +289,21 @@ receive_abandon(struct receive *receive)
 		return;
 	if (!receive->has_failed)
 		dest_abandon(receive->settings.dest);
-	receive->settings.roster->messages[receive->row].state = MESSAGE_FAILED;
+	receive->settings.roster->states[receive->row] = MESSAGE_FAILED;
 	receive->is_open = false;
 }
 
 static int
 cut(struct receive *receive, size_t row, struct error *err)
 {
-	struct message *message = &receive->settings.roster->messages[row];
+	unsigned char *state = &receive->settings.roster->states[row];
 	struct error reason;
 
-	if (message->state != MESSAGE_AWAITED && !(receive->is_open && receive->row == row))
+	if (*state != MESSAGE_AWAITED && !(receive->is_open && receive->row == row))
 		return error_set(err, ERROR_BUG, "the fetcher cut message %u out of turn",
 			receive->settings.roster->rows[row].number);
 	receive_abandon(receive);
-	message->state = MESSAGE_FAILED;
+	*state = MESSAGE_FAILED;
 	error_set(&reason, ERROR_DELIVERY_TEMP, "it did not come to its end");
 	tally_fail(receive->settings.tally, &receive->settings.roster->rows[row], &reason);
 	return 0;
@@ -310,14 +313,14 @@ cut(struct receive *receive, size_t row, struct error *err)
 static int
 refuse(struct receive *receive, size_t row, const struct link_frame *frame, struct error *err)
 {
-	struct message *message = &receive->settings.roster->messages[row];
+	unsigned char *state = &receive->settings.roster->states[row];
 	char quoted[QUOTE_SIZE];
 	struct error reason;
 
-	if (message->state != MESSAGE_AWAITED)
+	if (*state != MESSAGE_AWAITED)
 		return error_set(err, ERROR_BUG,
 			"the fetcher says that message %u was refused, out of turn", frame->number);
-	message->state = MESSAGE_FAILED;
+	*state = MESSAGE_FAILED;
 	error_set(&reason, ERROR_DELIVERY_TEMP, "the server refuses it: \"%s\"",
 		quote_bytes(quoted, frame->data, frame->data_len));
 	tally_fail(receive->settings.tally, &receive->settings.roster->rows[row], &reason);

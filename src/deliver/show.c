@@ -17,25 +17,19 @@ send_text(struct link *poller, struct buf *text)
 
 /* Number, octets and unique id in columns. */
 static void
-put_columns(struct buf *text, const struct plan_row *row)
+put_columns(struct buf *text, const struct roster *roster, const struct plan_row *row)
 {
+	struct uidl_id octets_of_id = roster_id(roster, row);
 	char id[QUOTE_SIZE], octets[24] = "?";
 
 	if (row->octets != LINK_OCTETS_UNKNOWN)
 		snprintf(octets, sizeof octets, "%" PRIu64, row->octets);
-	quote_bytes(id, row->id.data, row->id.len);
-	buf_printf(text, "%6" PRIu32 " %10s  %s", row->number, octets, row->id.none ? "-" : id);
-}
-
-static bool
-is_seen(struct uidl *uidl, const struct plan_row *row)
-{
-	return !row->id.none && uidl_find(uidl, &row->id) != NULL;
+	quote_bytes(id, octets_of_id.data, octets_of_id.len);
+	buf_printf(text, "%6" PRIu32 " %10s  %s", row->number, octets, row->none ? "-" : id);
 }
 
 void
-show_list_title(struct link *poller, const struct account *account, const struct roster *roster,
-	struct uidl *uidl)
+show_list_title(struct link *poller, const struct account *account, const struct roster *roster)
 {
 	struct buf text = {0};
 	uint64_t octets = 0;
@@ -45,7 +39,7 @@ show_list_title(struct link *poller, const struct account *account, const struct
 		const struct plan_row *row = &roster->rows[i];
 
 		octets += row->octets != LINK_OCTETS_UNKNOWN ? row->octets : 0;
-		unseen += is_seen(uidl, row) ? 0 : 1;
+		unseen += row->has_known_id ? 0 : 1;
 	}
 	buf_printf(&text, "%s: %zu message%s, %" PRIu64 " octets, %zu of them new\n", account->name,
 		roster->count, plural(roster->count), octets, unseen);
@@ -53,12 +47,13 @@ show_list_title(struct link *poller, const struct account *account, const struct
 }
 
 void
-show_list_row(struct link *poller, const struct plan_row *row, struct uidl *uidl)
+show_list_row(struct link *poller, const struct roster *roster, size_t index)
 {
+	const struct plan_row *row = &roster->rows[index];
 	struct buf text = {0};
 
-	put_columns(&text, row);
-	buf_printf(&text, "  %s\n", is_seen(uidl, row) ? "seen" : "new");
+	put_columns(&text, roster, row);
+	buf_printf(&text, "  %s\n", row->has_known_id ? "seen" : "new");
 	send_text(poller, &text);
 }
 
@@ -81,7 +76,7 @@ show_list_header(struct link *poller, const char *header, size_t len)
 static const char *
 describe(const struct plan_row *row)
 {
-	switch (row->verdict) {
+	switch ((enum plan_verdict)row->verdict) {
 	case PLAN_FETCH:
 		return row->delete_after ? "fetch and delete" : "fetch";
 	case PLAN_COMPARE:
@@ -99,19 +94,25 @@ describe(const struct plan_row *row)
 }
 
 void
-show_plan(struct link *poller, const struct account *account, const struct roster *roster,
-	const struct plan_policy *policy, const struct plan_totals *totals)
+show_plan_row(struct link *poller, const struct roster *roster, size_t index,
+	const struct plan_grounds *grounds)
 {
+	const struct plan_row *row = &roster->rows[index];
 	char reason[PLAN_REASON_SIZE];
 	struct buf text = {0};
 
-	for (size_t i = 0; i < roster->count; i++) {
-		const struct plan_row *row = &roster->rows[i];
+	put_columns(&text, roster, row);
+	plan_explain(row, grounds, reason);
+	buf_printf(&text, "  %s: %s\n", describe(row), reason);
+	send_text(poller, &text);
+}
 
-		put_columns(&text, row);
-		plan_explain(row, policy, reason);
-		buf_printf(&text, "  %s: %s\n", describe(row), reason);
-	}
+void
+show_plan_totals(
+	struct link *poller, const struct account *account, const struct plan_totals *totals)
+{
+	struct buf text = {0};
+
 	buf_printf(&text,
 		"%s: would fetch %" PRIu32 " message%s (%" PRIu64 " octets), delete %" PRIu32
 		", leave %" PRIu32 ", skip %" PRIu32 "; nothing was changed\n",

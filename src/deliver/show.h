@@ -14,17 +14,21 @@
 #include "link/link.h"
 
 /* "home: 3 messages, 4711 octets, 2 of them new" */
-void show_list_title(struct link *poller, const struct account *account,
-	const struct roster *roster, struct uidl *uidl);
+void show_list_title(
+	struct link *poller, const struct account *account, const struct roster *roster);
 
 /* One message: number, octets, unique id, seen or new. */
-void show_list_row(struct link *poller, const struct plan_row *row, struct uidl *uidl);
+void show_list_row(struct link *poller, const struct roster *roster, size_t index);
 
 /* Its From, Subject and Date, in `header`. */
 void show_list_header(struct link *poller, const char *header, size_t len);
 
-/* Every row: what would happen and why by `policy`; then the totals. */
-void show_plan(struct link *poller, const struct account *account, const struct roster *roster,
-	const struct plan_policy *policy, const struct plan_totals *totals);
+/* One message: what would happen to it and why. */
+void show_plan_row(struct link *poller, const struct roster *roster, size_t index,
+	const struct plan_grounds *grounds);
+
+/* What would happen in all. */
+void show_plan_totals(
+	struct link *poller, const struct account *account, const struct plan_totals *totals);
 
 #endif

@@ -84,10 +84,9 @@ welcome_own_id(struct uidl *uidl, int64_t *id_out, struct error *err)
 
 /* Ids are what keeping rests on. */
 int
-welcome_check_server(
-	const struct account *account, const struct link_server *server, struct error *err)
+welcome_check_server(const struct account *account, bool has_uidl, struct error *err)
 {
-	if (server->has_uidl || account->keep.kind == ACCOUNT_KEEP_NEVER)
+	if (has_uidl || account->keep.kind == ACCOUNT_KEEP_NEVER)
 		return 0;
 	return error_set(err, ERROR_CONFIG,
 		"the server gives no unique ids (UIDL): only keep = \"never\" works with it");

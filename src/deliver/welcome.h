@@ -12,7 +12,6 @@
 #include "base/error.h"
 #include "config/account.h"
 #include "deliver/state/uidl.h"
-#include "link/link.h"
 
 /* LOGIN-DELAY: so much is waited for; more is for the next run. */
 #define WELCOME_WAIT_MAX 30
@@ -40,8 +39,8 @@ int welcome_wait_login_delay(const struct uidl_facts *facts, const volatile int 
 	struct error *err) __attribute__((warn_unused_result));
 
 /* ERROR_CONFIG: mail of this account is to be kept, on a server without ids to know it by. */
-int welcome_check_server(const struct account *account, const struct link_server *server,
-	struct error *err) __attribute__((warn_unused_result));
+int welcome_check_server(const struct account *account, bool has_uidl, struct error *err)
+	__attribute__((warn_unused_result));
 
 /*
  * Settle the `try` records of a dead session with their destinations, and commit.

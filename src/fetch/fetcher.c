@@ -15,9 +15,6 @@
 #include "fetch/wire/tls.h"
 #include "fetch/transfer.h"
 
-/* Rows queued before the link is flushed: a listing of millions must not be held twice. */
-#define ROWS_PENDING_MAX (256 * 1024)
-
 #define SECONDS_A_DAY 86400
 
 struct fetcher {
@@ -109,11 +106,13 @@ log_in_again(struct fetcher *fetcher, struct listing *listing, struct error *err
 static int
 list(struct fetcher *fetcher, struct error *err)
 {
+	listing_init(&fetcher->listing, fetcher->link, NULL);
 	if (session_list(&fetcher->session, &fetcher->listing, err) == 0)
 		return 0;
 	if (!fetcher->session.flight_broke)
 		return -1;
 	listing_release(&fetcher->listing);
+	listing_init(&fetcher->listing, fetcher->link, NULL);
 	return log_in_again(fetcher, &fetcher->listing, err);
 }
 
@@ -156,33 +155,19 @@ log_listing(const struct fetcher *fetcher)
 			LINK_UIDL_MAX, listing->digested);
 }
 
-/* What the deliverer decides by: facts about the server, then the whole listing. */
+/* The deliverer has the rows: their sizes, facts about the server, and that the listing is whole. */
 static int
 tell_listing(struct fetcher *fetcher, struct error *err)
 {
 	const struct listing *listing = &fetcher->listing;
 	const struct link_server server = {
-		.has_uidl = listing->has_uidl,
 		.expire_now = fetcher->session.caps.expire_days == 0,
 		.expire_days = fetcher->session.caps.expire_days,
 		.login_delay = fetcher->session.caps.login_delay,
 	};
 
+	listing_put_sizes(listing);
 	link_put_server(fetcher->link, &server);
-	for (size_t i = 0; i < listing->count; i++) {
-		const struct listing_row *from = &listing->rows[i];
-		const struct link_row row = {
-			.number = from->number,
-			.octets = from->octets,
-			.uidl = listing_uidl(listing, from),
-			.uidl_len = from->uidl_len,
-		};
-
-		link_put_row(fetcher->link, &row);
-		if (link_pending(fetcher->link) > ROWS_PENDING_MAX &&
-			link_flush_all(fetcher->link, CLOCK_NEVER, err) != 0)
-			return -1;
-	}
 	link_put_value(fetcher->link, LINK_LISTED, listing->count);
 	return link_flush(fetcher->link, err);
 }
@@ -213,14 +198,14 @@ begin_transfer(struct fetcher *fetcher)
 static int
 restart_transfer(struct fetcher *fetcher, struct error *err)
 {
-	struct listing now = {0};
+	struct listing now;
 	struct error why = *err;
 	int result;
 
+	listing_init(&now, NULL, &fetcher->listing);
 	result = log_in_again(fetcher, &now, err);
 	if (result == 0 &&
-		!(fetcher->listing.has_uidl && now.has_uidl &&
-			listing_is_continued(&fetcher->listing, &now))) {
+		!(fetcher->listing.has_uidl && now.has_uidl && listing_is_continued(&now))) {
 		*err = why;
 		result = -1;
 	}

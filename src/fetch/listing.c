@@ -4,18 +4,59 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/digest.h"
+#include "base/clock.h"
 #include "base/xalloc.h"
 #include "fetch/pop3_parse.h"
-#include "link/link.h"
+
+/* Rows queued before the link is flushed: a listing of millions must not be held twice. */
+#define ROWS_PENDING_MAX (256 * 1024)
+
+/* Sizes that are queued at a time. */
+#define SIZES_BATCH 1024
+
+void
+listing_init(struct listing *listing, struct link *link, const struct listing *old)
+{
+	memset(listing, 0, sizeof(*listing));
+	listing->link = link;
+	listing->old = old;
+	if (old != NULL)
+		listing->key = old->key;
+	else
+		siphash_make_key(&listing->key);
+}
+
+/* Before the first row, or in place of it. */
+static void
+begin(struct listing *listing)
+{
+	if (!listing->has_begun && listing->link != NULL)
+		link_put_value(listing->link, LINK_LISTING, listing->has_uidl);
+	listing->has_begun = true;
+}
+
+static int
+tell_row(struct listing *listing, uint32_t number, const char *uidl, size_t len, struct error *err)
+{
+	const struct link_row row = {.number = number, .uidl = uidl, .uidl_len = len};
+
+	if (listing->link == NULL)
+		return 0;
+	link_put_row(listing->link, &row);
+	if (link_pending(listing->link) <= ROWS_PENDING_MAX)
+		return 0;
+	return link_flush_all(listing->link, CLOCK_NEVER, err);
+}
 
 static struct listing_row *
 append_row(struct listing *listing, uint32_t number, struct error *err)
 {
 	struct listing_row *row;
 
+	begin(listing);
 	if (listing->count == LINK_ROWS_MAX) {
-		error_set(err, ERROR_PROTOCOL, "the server lists more than %u messages",
+		error_set(err, ERROR_PROTOCOL,
+			"the server lists more than %u messages, which is the limit",
 			LINK_ROWS_MAX);
 		return NULL;
 	}
@@ -47,28 +88,38 @@ digest_uidl(const char *uidl, size_t len, char out[static LISTING_DIGEST_UIDL_SI
 		out, LISTING_DIGEST_UIDL_SIZE, "%s%s", LISTING_DIGEST_UIDL_PREFIX, hex);
 }
 
+/*
+ * A sum, so that the order of the rows does not matter. Its key keeps servers from choosing ids that
+ * change and leave it the same.
+ */
+static void
+add_to_ids(struct listing *listing, uint32_t number, const char *uidl, size_t len)
+{
+	struct siphash_key key = listing->key;
+
+	if (listing->old != NULL && listing_find(listing->old, number) == NULL)
+		return;
+	key.words[0] += number;
+	listing->ids += siphash(&key, uidl, len);
+	listing->ids_count++;
+}
+
 int
 listing_add_uidl(
 	struct listing *listing, uint32_t number, const char *uidl, size_t len, struct error *err)
 {
 	char digested[LISTING_DIGEST_UIDL_SIZE];
-	struct listing_row *row;
 
+	listing->has_uidl = true;
 	if (len > LINK_UIDL_MAX) {
 		len = digest_uidl(uidl, len, digested);
 		uidl = digested;
 		listing->digested++;
 	}
-	if (listing->uidls.len + len > LINK_UIDLS_TOTAL_MAX)
-		return error_set(err, ERROR_PROTOCOL, "the UIDLs are longer than %u octets in all",
-			LINK_UIDLS_TOTAL_MAX);
-	row = append_row(listing, number, err);
-	if (row == NULL)
+	if (append_row(listing, number, err) == NULL)
 		return -1;
-	row->uidl_at = (uint32_t)listing->uidls.len;
-	row->uidl_len = (uint16_t)len;
-	buf_append(&listing->uidls, uidl, len);
-	return 0;
+	add_to_ids(listing, number, uidl, len);
+	return tell_row(listing, number, uidl, len, err);
 }
 
 static int
@@ -103,6 +154,7 @@ int
 listing_end_uidl(struct listing *listing, struct error *err)
 {
 	listing->has_uidl = true;
+	begin(listing);
 	return sort_rows(listing, err);
 }
 
@@ -113,7 +165,7 @@ listing_add_octets(struct listing *listing, uint32_t number, uint64_t octets, st
 
 	if (!listing->has_uidl) {
 		row = append_row(listing, number, err);
-		if (row == NULL)
+		if (row == NULL || tell_row(listing, number, NULL, 0, err) != 0)
 			return -1;
 	} else if (listing->cursor < listing->count &&
 		listing->rows[listing->cursor].number == number) {
@@ -138,7 +190,23 @@ listing_add_octets(struct listing *listing, uint32_t number, uint64_t octets, st
 int
 listing_end(struct listing *listing, struct error *err)
 {
+	begin(listing);
 	return sort_rows(listing, err);
+}
+
+void
+listing_put_sizes(const struct listing *listing)
+{
+	uint64_t octets[SIZES_BATCH];
+	size_t count = 0;
+
+	for (size_t i = 0; i < listing->count; i++) {
+		octets[count++] = listing->rows[i].octets;
+		if (count < SIZES_BATCH && i + 1 < listing->count)
+			continue;
+		link_put_data(listing->link, LINK_SIZES, octets, count * sizeof(octets[0]));
+		count = 0;
+	}
 }
 
 struct listing_row *
@@ -152,32 +220,15 @@ listing_find(const struct listing *listing, uint32_t number)
 	return bsearch(&key, listing->rows, listing->count, sizeof(listing->rows[0]), compare_rows);
 }
 
-const char *
-listing_uidl(const struct listing *listing, const struct listing_row *row)
-{
-	return buf_data(&listing->uidls) + row->uidl_at;
-}
-
 bool
-listing_is_continued(const struct listing *old, const struct listing *now)
+listing_is_continued(const struct listing *now)
 {
-	for (size_t i = 0; i < old->count; i++) {
-		const struct listing_row *before = &old->rows[i];
-		const struct listing_row *after = listing_find(now, before->number);
-
-		if (after == NULL || after->uidl_len != before->uidl_len)
-			return false;
-		if (memcmp(listing_uidl(old, before), listing_uidl(now, after), before->uidl_len) !=
-			0)
-			return false;
-	}
-	return true;
+	return now->ids_count == now->old->count && now->ids == now->old->ids;
 }
 
 void
 listing_release(struct listing *listing)
 {
 	free(listing->rows);
-	buf_release(&listing->uidls);
 	memset(listing, 0, sizeof(*listing));
 }

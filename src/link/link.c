@@ -29,8 +29,8 @@ enum payload {
 	PAYLOAD_NUMBER, /* u32 */
 	PAYLOAD_TEXT,   /* u32, octets */
 	PAYLOAD_DATA,   /* octets */
-	PAYLOAD_SERVER, /* u8 u8 u64 u64 */
-	PAYLOAD_ROW,    /* u32 u64 octets */
+	PAYLOAD_SERVER, /* u8 u64 u64 */
+	PAYLOAD_ROW,    /* u32 octets */
 	PAYLOAD_ACTION, /* u32 u8 */
 	PAYLOAD_CREDIT, /* u32 u64 */
 	PAYLOAD_SETTLED,
@@ -44,6 +44,8 @@ static const unsigned char payload_of[256] = {
 	[LINK_AGREED] = PAYLOAD_NONE,
 	[LINK_PHASE] = PAYLOAD_VALUE,
 	[LINK_SERVER] = PAYLOAD_SERVER,
+	[LINK_LISTING] = PAYLOAD_VALUE,
+	[LINK_SIZES] = PAYLOAD_DATA,
 	[LINK_ROW] = PAYLOAD_ROW,
 	[LINK_LISTED] = PAYLOAD_VALUE,
 	[LINK_HEAD] = PAYLOAD_TEXT,
@@ -207,8 +209,7 @@ link_commit_data(struct link *link, size_t len)
 void
 link_put_server(struct link *link, const struct link_server *server)
 {
-	put_head(link, LINK_SERVER, 18);
-	put_u8(link, server->has_uidl);
+	put_head(link, LINK_SERVER, 17);
 	put_u8(link, server->expire_now);
 	put_u64(link, (uint64_t)server->expire_days);
 	put_u64(link, (uint64_t)server->login_delay);
@@ -218,9 +219,8 @@ void
 link_put_row(struct link *link, const struct link_row *row)
 {
 	assert(row->uidl_len <= LINK_UIDL_MAX);
-	put_head(link, LINK_ROW, 12 + row->uidl_len);
+	put_head(link, LINK_ROW, 4 + row->uidl_len);
 	put_u32(link, row->number);
-	put_u64(link, row->octets);
 	buf_append(&link->out, row->uidl, row->uidl_len);
 }
 
@@ -433,7 +433,6 @@ get_rest(struct reader *reader, const char **data, size_t *len)
 static void
 get_server(struct reader *reader, struct link_server *server)
 {
-	server->has_uidl = get_u8(reader, 2);
 	server->expire_now = get_u8(reader, 2);
 	server->expire_days = (int64_t)get_u64(reader);
 	server->login_delay = (int64_t)get_u64(reader);
@@ -445,7 +444,6 @@ static void
 get_row(struct reader *reader, struct link_row *row)
 {
 	row->number = get_u32(reader);
-	row->octets = get_u64(reader);
 	get_rest(reader, &row->uidl, &row->uidl_len);
 	if (row->number == 0 || row->uidl_len > LINK_UIDL_MAX)
 		reader->bad = true;

@@ -31,16 +31,20 @@
 /* The longest UIDL that is accepted (RFC 1939 says 70; servers send more). */
 #define LINK_UIDL_MAX 4096
 
-/* The most messages of a maildrop, and the most octets of all their UIDLs together. */
-#define LINK_ROWS_MAX        (8u * 1024 * 1024)
-#define LINK_UIDLS_TOTAL_MAX (192u * 1024 * 1024)
+/*
+ * The most messages of a maildrop. A server's listing must not take more than 64 MiB in either
+ * process, and a message takes 25 octets in the deliverer, beside its id.
+ */
+#define LINK_ROWS_MAX (1024u * 1024)
 
 enum link_type {
 	/* fetcher → deliverer, in this order */
 	LINK_PHASE = 1, /* value: enum link_phase; before the listing */
-	LINK_SERVER,    /* server: facts that decide policy */
-	LINK_ROW,       /* row: one line of the listing */
-	LINK_LISTED,    /* value: how many rows; the listing is complete */
+	LINK_LISTING, /* value: 1, its rows carry ids, or 0; what came of another listing is void */
+	LINK_ROW,     /* row: one message of the listing, as soon as the server has told it */
+	LINK_SIZES,   /* data: 64 bits a row, the lowest number first; behind the last row */
+	LINK_SERVER,  /* server: facts that decide policy */
+	LINK_LISTED,  /* value: how many rows; the listing is complete */
 	LINK_HEAD,  /* number, data: the header of a message (TOP n 0), for --list -v; may be cut */
 	LINK_BEGIN, /* number: a message starts */
 	LINK_DATA,  /* data: its next octets, lines ended by LF, dots unstuffed */
@@ -80,7 +84,6 @@ enum link_outcome {
 };
 
 struct link_server {
-	bool has_uidl;       /* the rows carry ids */
 	bool expire_now;     /* EXPIRE 0: what was retrieved may be deleted at QUIT */
 	int64_t expire_days; /* -1: never, or not told */
 	int64_t login_delay; /* seconds; 0: none */
@@ -88,7 +91,6 @@ struct link_server {
 
 struct link_row {
 	uint32_t number;
-	uint64_t octets; /* or LINK_OCTETS_UNKNOWN */
 	const char *uidl;
 	size_t uidl_len;
 };
@@ -159,7 +161,7 @@ void link_put_number(struct link *link, enum link_type type, uint32_t number);
 void link_put_text(
 	struct link *link, enum link_type type, uint32_t number, const void *data, size_t len);
 
-/* Queue message or output text (LINK_DATA, LINK_TEXT), in as many frames as needed. */
+/* Queue message or output text (LINK_DATA, LINK_TEXT) or LINK_SIZES, in as many frames as needed. */
 void link_put_data(struct link *link, enum link_type type, const void *data, size_t len);
 
 /*

@@ -222,7 +222,7 @@ maildrop_uid(const struct maildrop *drop, uint64_t index, size_t *len_out)
 {
 	const struct message *message = maildrop_item(drop, index);
 	const char *prefix = drop->uid_prefix != NULL ? drop->uid_prefix : "uid-";
-	static char made[256];
+	static char made[8192]; /* longer than any id that a client takes as it is */
 	size_t len = strlen(prefix);
 
 	if (message != NULL && message->uid != NULL) {

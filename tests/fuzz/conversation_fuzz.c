@@ -39,6 +39,7 @@ enum fate { FATE_NONE, FATE_HEAD, FATE_FETCH, FATE_ASKED, FATE_DELETE, FATE_DELE
 
 struct row {
 	uint32_t number;
+	size_t uidl_len;
 	enum fate fate;
 };
 
@@ -75,8 +76,9 @@ static struct {
 	struct link *link; /* NULL: it has hung up */
 	uint8_t plan, outcomes;
 	struct row *rows;
-	size_t count;
-	bool has_server, has_uidl, is_listed, is_told;
+	size_t count, sized;
+	struct buf ids;
+	bool has_begun, has_server, has_uidl, is_listed, is_told;
 	bool in_message;
 	uint32_t number;
 	struct buf text;
@@ -467,17 +469,12 @@ send_plan(void)
 static void
 take_row(const struct link_row *row)
 {
-	REQUIRE(model.has_server && !model.is_listed);
-	REQUIRE(model.count == 0 || model.rows[model.count - 1].number < row->number);
+	REQUIRE(model.has_begun && model.sized == 0 && !model.is_listed);
+	REQUIRE(row->number != 0 && model.count < LINK_ROWS_MAX);
 	REQUIRE(model.has_uidl || row->uidl_len == 0);
-	if (server.is_polite) {
-		REQUIRE(server.list_is_whole && (!model.has_uidl || server.uidl_is_whole));
-		REQUIRE(row->uidl_len == 0 ||
-			memmem(buf_data(&server.uidl), server.uidl.len, row->uidl, row->uidl_len) !=
-				NULL);
-	}
+	buf_append(&model.ids, row->uidl, row->uidl_len);
 	model.rows = xreallocarray(model.rows, model.count + 1, sizeof *model.rows);
-	model.rows[model.count++] = (struct row){.number = row->number};
+	model.rows[model.count++] = (struct row){.number = row->number, .uidl_len = row->uidl_len};
 }
 
 /* What was fetched is what the server sent, to its end mark. */
@@ -594,6 +591,66 @@ take_leave_frame(const struct link_frame *frame)
 	}
 }
 
+static int
+compare_rows(const void *a, const void *b)
+{
+	uint32_t x = ((const struct row *)a)->number, y = ((const struct row *)b)->number;
+
+	return x < y ? -1 : x > y;
+}
+
+/* Each message once, and nothing of a listing that the server has not ended. */
+static void
+take_whole_listing(void)
+{
+	const char *uidl = buf_data(&model.ids);
+
+	REQUIRE(model.has_server && model.sized == model.count);
+	for (size_t i = 0; i < model.count && server.is_polite; i++) {
+		REQUIRE(memmem(buf_data(&server.uidl), server.uidl.len, uidl,
+				model.rows[i].uidl_len) != NULL);
+		uidl += model.rows[i].uidl_len;
+	}
+	if (server.is_polite)
+		REQUIRE(server.list_is_whole && (!model.has_uidl || server.uidl_is_whole));
+	if (model.count != 0)
+		qsort(model.rows, model.count, sizeof *model.rows, compare_rows);
+	for (size_t i = 1; i < model.count; i++)
+		REQUIRE(model.rows[i - 1].number < model.rows[i].number);
+	model.is_listed = true;
+	send_plan();
+}
+
+static void
+take_listing_frame(const struct link_frame *frame)
+{
+	REQUIRE(!model.is_listed);
+	switch (frame->type) {
+	case LINK_LISTING:
+		REQUIRE(!model.has_server && frame->value <= 1);
+		model.has_begun = true;
+		model.has_uidl = frame->value == 1;
+		model.count = model.sized = 0;
+		buf_clear(&model.ids);
+		break;
+	case LINK_ROW:
+		take_row(&frame->u.row);
+		break;
+	case LINK_SIZES:
+		model.sized += frame->data_len / sizeof(uint64_t);
+		REQUIRE(model.sized <= model.count && frame->data_len % sizeof(uint64_t) == 0);
+		break;
+	case LINK_SERVER:
+		REQUIRE(model.has_begun && !model.has_server);
+		model.has_server = true;
+		break;
+	default:
+		REQUIRE(frame->value == model.count);
+		take_whole_listing();
+		break;
+	}
+}
+
 static void
 take_frame(const struct link_frame *frame)
 {
@@ -602,18 +659,12 @@ take_frame(const struct link_frame *frame)
 	case LINK_PHASE:
 		REQUIRE(!model.has_server);
 		break;
-	case LINK_SERVER:
-		REQUIRE(!model.has_server);
-		model.has_server = true;
-		model.has_uidl = frame->u.server.has_uidl;
-		break;
+	case LINK_LISTING:
 	case LINK_ROW:
-		take_row(&frame->u.row);
-		break;
+	case LINK_SIZES:
+	case LINK_SERVER:
 	case LINK_LISTED:
-		REQUIRE(model.has_server && !model.is_listed && frame->value == model.count);
-		model.is_listed = true;
-		send_plan();
+		take_listing_frame(frame);
 		break;
 	case LINK_HEAD:
 		REQUIRE(find_row(frame->number) != NULL &&
@@ -730,6 +781,7 @@ end(void)
 	buf_release(&server.uidl);
 	buf_release(&model.text);
 	free(model.rows);
+	buf_release(&model.ids);
 	free(model.unsettled);
 	world_reset();
 }

@@ -78,6 +78,9 @@ static struct link *poller;   /* the poller's end */
 static volatile int stop_flag;
 static struct numbers wanted, doomed;
 static uint64_t rows;
+static struct buf sizes; /* of the rows, as far as they are not told */
+static struct link_server facts;
+static bool has_facts; /* facts to be told at the end of the listing */
 static bool in_message, says_gone, is_resting, is_pausing;
 static uint32_t current;
 static unsigned deletions;
@@ -151,44 +154,77 @@ static void
 put_row(uint32_t number, uint8_t letter, uint64_t octets)
 {
 	char id[2] = {'a', (char)letter};
-	const struct link_row row = {.number = number != 0 ? number : 1,
-		.octets = octets,
-		.uidl = id,
-		.uidl_len = letter % 3};
+	const struct link_row row = {
+		.number = number != 0 ? number : 1, .uidl = id, .uidl_len = letter % 3};
 
 	link_put_row(link_out, &row);
+	buf_append(&sizes, &octets, sizeof octets);
 	rows++;
 }
 
 static void
+put_beginning(bool has_uidl)
+{
+	link_put_value(link_out, LINK_LISTING, has_uidl);
+	buf_clear(&sizes);
+	rows = 0;
+}
+
+static void
+put_sizes(void)
+{
+	link_put_data(link_out, LINK_SIZES, buf_data(&sizes), sizes.len);
+	buf_clear(&sizes);
+}
+
+/* A listing begins; its facts are kept for its end, unless they are to come too early, or twice. */
+static void
 put_server(void)
 {
 	uint8_t octet = feed_octet(&script);
-	const struct link_server server = {.has_uidl = (octet & 1) == 0,
-		.expire_now = octet & 2,
+
+	facts = (struct link_server){.expire_now = octet & 2,
 		.expire_days = octet & 4 ? 0 : -1,
 		.login_delay = octet & 8 ? 30 : 0};
+	if ((octet & 48) != 48)
+		put_beginning((octet & 1) == 0);
+	if ((octet & 32) != 0)
+		put_sizes();
+	if ((octet & 16) != 0)
+		link_put_server(link_out, &facts);
+	has_facts = (octet & 16) == 0;
+}
 
-	link_put_server(link_out, &server);
+static void
+put_listed(void)
+{
+	put_sizes();
+	if (has_facts)
+		link_put_server(link_out, &facts);
+	has_facts = false;
+	link_put_value(link_out, LINK_LISTED, rows);
 }
 
 static void
 put_listing(void)
 {
 	uint8_t count = feed_octet(&script) % 16, letter = feed_octet(&script);
+	const uint64_t octets = 10;
 
 	link_put_value(link_out, LINK_PHASE, LINK_PHASE_LOGGED_IN);
-	link_put_server(link_out, &(struct link_server){.has_uidl = true, .expire_days = -1});
+	facts = (struct link_server){.expire_days = -1};
+	has_facts = true;
+	put_beginning(true);
 	for (uint8_t i = 1; i <= count; i++) {
 		char id[8];
 		int len = snprintf(id, sizeof id, "%02x", (unsigned)(letter + i) & 0xff);
 
 		link_put_row(link_out,
-			&(struct link_row){
-				.number = i, .octets = 10, .uidl = id, .uidl_len = (size_t)len});
+			&(struct link_row){.number = i, .uidl = id, .uidl_len = (size_t)len});
+		buf_append(&sizes, &octets, sizeof octets);
 		rows++;
 	}
-	link_put_value(link_out, LINK_LISTED, rows);
+	put_listed();
 }
 
 static void
@@ -334,7 +370,7 @@ put_of_listing(enum operation op)
 		put_listing();
 		break;
 	case OP_LISTED:
-		link_put_value(link_out, LINK_LISTED, rows);
+		put_listed();
 		break;
 	default:
 		link_put_value(link_out, LINK_LISTED, any_number());
@@ -692,6 +728,7 @@ end(void)
 	folder_remove(root);
 	digest_free(digest);
 	buf_release(&text);
+	buf_release(&sizes);
 	free(wholes);
 	wholes = NULL;
 	forget_numbers(&wanted);
@@ -728,6 +765,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	account.dest.text = xasprintf("%s:%s", options & 2 ? "mbox" : "maildir", account.dest.path);
 	for (int i = 0; i < SESSIONS_MAX && script.len != 0; i++) {
 		rows = 0;
+		buf_clear(&sizes);
+		has_facts = false;
 		in_message = false;
 		current = 0;
 		stop_flag = 0;

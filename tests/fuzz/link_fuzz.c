@@ -63,7 +63,6 @@ note_fields(struct buf *out, const struct link_frame *frame)
 	switch (frame->type) {
 	case LINK_SERVER:
 		REQUIRE(frame->u.server.expire_days >= -1 && frame->u.server.login_delay >= 0);
-		note_number(out, frame->u.server.has_uidl);
 		note_number(out, frame->u.server.expire_now);
 		note_number(out, (uint64_t)frame->u.server.expire_days);
 		note_number(out, (uint64_t)frame->u.server.login_delay);
@@ -71,7 +70,6 @@ note_fields(struct buf *out, const struct link_frame *frame)
 	case LINK_ROW:
 		REQUIRE(frame->u.row.number != 0 && frame->u.row.uidl_len <= LINK_UIDL_MAX);
 		note_number(out, frame->u.row.number);
-		note_number(out, frame->u.row.octets);
 		buf_append(out, frame->u.row.uidl, frame->u.row.uidl_len);
 		break;
 	case LINK_ACTION:
@@ -162,12 +160,9 @@ put_frame(struct link *link, struct feed *feed)
 	uint8_t kind = feed_octet(feed);
 	uint32_t number = feed_u32(feed);
 	struct feed text = feed_take(feed, feed_octet(feed));
-	const struct link_row row = {.number = number | 1,
-		.octets = (uint64_t)number << 31,
-		.uidl = (const char *)text.data,
-		.uidl_len = text.len};
-	const struct link_server server = {.has_uidl = kind & 64,
-		.expire_now = kind & 128,
+	const struct link_row row = {
+		.number = number | 1, .uidl = (const char *)text.data, .uidl_len = text.len};
+	const struct link_server server = {.expire_now = kind & 128,
 		.expire_days = (int64_t)number - 1,
 		.login_delay = number};
 	const struct link_credit credit = {.messages = number, .octets = number};

@@ -113,21 +113,26 @@ count_forgotten(struct uidl *uidl)
                   .now = 1795400000
         };
 	struct plan_row rows[KNOWN + NEW];
+	struct uidl_id ids_of_rows[KNOWN + NEW];
+	const struct uidl_entry *entry;
 	struct plan_totals totals;
 	size_t forgotten = 0;
 
 	memset(rows, 0, sizeof rows);
 	for (int i = 0; i < KNOWN + NEW; i++) {
 		rows[i].number = (uint32_t)i + 1;
-		rows[i].id = id_of(i);
 		rows[i].octets = 1000 + (uint64_t)i;
-		forgotten += i < KNOWN && uidl_find(uidl, &rows[i].id) == NULL;
+		ids_of_rows[i] = id_of(i);
+		entry = uidl_find(uidl, &ids_of_rows[i]);
+		rows[i].entry = entry != NULL ? entry->index : UIDL_NO_ENTRY;
+		forgotten += i < KNOWN && entry == NULL;
 	}
 	plan(rows, KNOWN + NEW, uidl, &policy, &totals);
+	plan_forget_grounds(&totals);
 	for (int i = KNOWN; i < KNOWN + NEW; i++) {
 		CHECK(rows[i].verdict == PLAN_FETCH || rows[i].verdict == PLAN_COMPARE);
 		CHECK(uidl_find_digest(uidl, &digests[i]) == NULL);
-		CHECK(uidl_find_exact(uidl, &rows[i].id, &digests[i]) == NULL);
+		CHECK(uidl_find_exact(uidl, &ids_of_rows[i], &digests[i]) == NULL);
 	}
 	return forgotten;
 }

@@ -52,7 +52,8 @@ enum trick {
 	TRICK_ROW_TWICE,
 	TRICK_ROWS_MISSING,
 	TRICK_RESULT_FIRST,
-	TRICK_ROWS_BEFORE_SERVER,
+	TRICK_ROWS_BEFORE_LISTING,
+	TRICK_NO_SERVER,
 	TRICK_GARBAGE,
 	TRICK_COUNT
 };
@@ -91,29 +92,32 @@ fake_wait(struct link *link)
 static void
 fake_list(struct link *link, enum trick trick)
 {
-	struct link_server server = {
-		.has_uidl = has_uidl, .expire_days = -1, .login_delay = login_delay};
+	struct link_server server = {.expire_days = -1, .login_delay = login_delay};
+	uint64_t sizes[2 * MAIL_MAX];
 	uint64_t rows = 0;
 
 	link_put_value(link, LINK_PHASE, LINK_PHASE_CONNECTED);
 	link_put_value(link, LINK_PHASE, LINK_PHASE_LOGGED_IN);
 	if (trick == TRICK_RESULT_FIRST)
 		link_put_result(link, &(struct link_result){.ok = true}, "");
-	if (trick != TRICK_ROWS_BEFORE_SERVER)
-		link_put_server(link, &server);
+	if (trick != TRICK_ROWS_BEFORE_LISTING)
+		link_put_value(link, LINK_LISTING, has_uidl);
 	for (size_t i = 0; i < mail_count; i++) {
 		struct link_row row = {.number = (uint32_t)i + 1,
-			.octets = mails[i].octets != 0 ? mails[i].octets : strlen(mails[i].text),
 			.uidl = has_uidl ? mails[i].uid : "",
 			.uidl_len = has_uidl ? strlen(mails[i].uid) : 0};
 
 		if (mails[i].is_gone)
 			continue;
-		link_put_row(link, &row);
-		rows++;
-		if (trick == TRICK_ROW_TWICE)
-			link_put_row(link, &row), rows++;
+		for (int n = trick == TRICK_ROW_TWICE ? 2 : 1; n > 0; n--) {
+			link_put_row(link, &row);
+			sizes[rows++] =
+				mails[i].octets != 0 ? mails[i].octets : strlen(mails[i].text);
+		}
 	}
+	link_put_data(link, LINK_SIZES, sizes, rows * sizeof *sizes);
+	if (trick != TRICK_NO_SERVER)
+		link_put_server(link, &server);
 	link_put_value(link, LINK_LISTED, rows + (trick == TRICK_ROWS_MISSING));
 }
 

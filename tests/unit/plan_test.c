@@ -20,6 +20,9 @@
 
 static char folder[] = "/tmp/plan_test.XXXXXX";
 
+/* The ids of the rows, as a roster has them. */
+static struct uidl_id row_ids[8];
+
 /* The policies of the table below: the beginning of an initializer. */
 #define FOREVER   .keep = {ACCOUNT_KEEP_FOREVER, 0}
 #define NEVER     .keep = {ACCOUNT_KEEP_NEVER, 0}
@@ -211,10 +214,29 @@ fill_rows(struct plan_row *rows, const char *text)
 		memset(&rows[n], 0x5a, sizeof rows[n]);
 		rows[n].number = (uint32_t)n + 1;
 		rows[n].octets = octets;
-		rows[n].id = id_of(text, len);
+		row_ids[n] = id_of(text, len);
+		rows[n].none = row_ids[n].none;
 		text += len + 1;
 	}
 	return n;
+}
+
+/* As a roster does it, with a state that was just opened. */
+static void
+make_plan(struct plan_row *rows, const struct uidl_id *ids, size_t count,
+	struct plan_grounds *grounds, struct plan_totals *totals)
+{
+	struct uidl_entry *entry;
+	size_t at = 0;
+
+	while ((entry = uidl_each(grounds->uidl, &at)) != NULL)
+		entry->plan = 0;
+	for (size_t i = 0; i < count; i++) {
+		entry = ids[i].none ? NULL : uidl_find(grounds->uidl, &ids[i]);
+		rows[i].entry = entry != NULL ? entry->index : UIDL_NO_ENTRY;
+	}
+	plan(rows, count, grounds->uidl, grounds->policy, totals);
+	grounds->totals = totals;
 }
 
 static void
@@ -240,10 +262,10 @@ put_verdict(struct buf *out, const struct plan_row *row)
 }
 
 static bool
-needs_entry(const struct plan_row *row, size_t known)
+has_one_entry(const struct plan_row *row)
 {
 	return row->verdict == PLAN_LEAVE || row->verdict == PLAN_DELETE ||
-		(row->verdict == PLAN_COMPARE && known == 1);
+		(row->verdict == PLAN_COMPARE && !row->is_shared);
 }
 
 static size_t
@@ -259,35 +281,41 @@ count_known(struct uidl *uidl, const struct uidl_id *id)
 
 /* Holds until the next call. */
 static const char *
-explain(const struct plan_row *row, const struct plan_policy *policy)
+explain(const struct plan_row *row, const struct plan_grounds *grounds)
 {
 	static char reason[PLAN_REASON_SIZE];
 
-	plan_explain(row, policy, reason);
+	plan_explain(row, grounds, reason);
 	return reason;
 }
 
 /* What holds for every plan. */
 static void
-check_rows(const struct plan_row *rows, size_t count, struct uidl *uidl,
-	const struct plan_policy *policy, const struct plan_totals *totals)
+check_rows(const struct plan_row *rows, size_t count, const struct plan_grounds *grounds)
 {
+	const struct plan_totals *totals = grounds->totals;
 	struct plan_totals own = {0};
 	char reason[PLAN_REASON_SIZE];
 
 	for (size_t i = 0; i < count; i++) {
 		const struct plan_row *row = &rows[i];
-		size_t known = row->id.none ? 0 : count_known(uidl, &row->id), listed = 0;
+		const struct uidl_id *id = &row_ids[i];
+		const struct uidl_entry *entry = uidl_entry_at(grounds->uidl, row->entry);
+		size_t known = id->none ? 0 : count_known(grounds->uidl, id), listed = 0;
 		bool is_fetched = row->verdict == PLAN_FETCH || row->verdict == PLAN_COMPARE;
 
 		for (size_t k = 0; k < count; k++)
-			listed += rows[k].id.len == row->id.len &&
-				memcmp(rows[k].id.data, row->id.data, row->id.len) == 0;
-		CHECK((row->entry != NULL) == needs_entry(row, listed > 1 ? listed : known));
-		CHECK(row->entry == NULL || row->entry->mark);
-		for (size_t k = 0; row->entry != NULL && k < i; k++)
-			CHECK(rows[k].entry != row->entry);
-		plan_explain(row, policy, reason);
+			listed += row_ids[k].len == id->len &&
+				memcmp(row_ids[k].data, id->data, id->len) == 0;
+		if (row->verdict == PLAN_COMPARE)
+			CHECK(row->is_shared == (id->none || listed > 1 || known > 1));
+		else
+			CHECK(!row->is_shared);
+		if (has_one_entry(row))
+			CHECK(entry != NULL && entry->mark);
+		for (size_t k = 0; has_one_entry(row) && k < i; k++)
+			CHECK(rows[k].entry != row->entry || !has_one_entry(&rows[k]));
+		plan_explain(row, grounds, reason);
 		CHECK(reason[0] != '\0' && strlen(reason) < sizeof reason - 1);
 		CHECK(is_fetched || (!row->delete_after && !row->delete_if_new));
 		own.fetch += is_fetched;
@@ -313,7 +341,6 @@ check_marks(struct uidl *uidl, const char *unmarked)
 	while ((entry = uidl_each(uidl, &at)) != NULL) {
 		struct uidl_id id = uidl_entry_id(uidl, entry);
 
-		CHECK(entry->plan == 0);
 		if (entry->mark)
 			continue;
 		if (out.len != 0)
@@ -335,6 +362,7 @@ test_cases(void)
 		struct plan_policy policy = cases[i].policy;
 		char *name = xasprintf("case%zu", i), *text;
 		struct uidl *uidl = open_state(name);
+		struct plan_grounds grounds = {uidl, &policy, NULL};
 		struct plan_totals totals;
 		struct plan_row rows[8];
 		struct buf verdicts = {0};
@@ -343,15 +371,16 @@ test_cases(void)
 		policy.now = NOW;
 		fill_state(uidl, cases[i].state);
 		count = fill_rows(rows, cases[i].listing);
-		plan(rows, count, uidl, &policy, &totals);
+		make_plan(rows, row_ids, count, &grounds, &totals);
 		for (size_t k = 0; k < count; k++)
 			put_verdict(&verdicts, &rows[k]);
 		text = buf_take_string(&verdicts);
 		CHECK_STR(text, cases[i].verdicts);
-		check_rows(rows, count, uidl, &policy, &totals);
+		check_rows(rows, count, &grounds);
 		check_marks(uidl, cases[i].unmarked);
 		if (cases[i].reason != NULL)
-			CHECK_STR(explain(&rows[0], &policy), cases[i].reason);
+			CHECK_STR(explain(&rows[0], &grounds), cases[i].reason);
+		plan_forget_grounds(&totals);
 		free(text);
 		free(name);
 		uidl_close(uidl);
@@ -369,16 +398,20 @@ test_pairs(void)
 		.keep = {ACCOUNT_KEEP_NEVER, 0},
                   .now = NOW
         };
+	struct plan_grounds grounds = {uidl, &policy, NULL};
 	struct plan_totals totals;
 	struct plan_row rows[4];
 	size_t count;
 
 	fill_state(uidl, "1 30 a\n2 10 a\n3 20 a\n4 10 a\n");
 	count = fill_rows(rows, "10 a\n20 a\n30 a\n10 a\n");
-	plan(rows, count, uidl, &policy, &totals);
-	for (size_t i = 0; i < count; i++)
-		CHECK(rows[i].verdict == PLAN_DELETE && rows[i].entry->octets == rows[i].octets);
+	make_plan(rows, row_ids, count, &grounds, &totals);
+	for (size_t i = 0; i < count; i++) {
+		CHECK(rows[i].verdict == PLAN_DELETE);
+		CHECK(uidl_entry_at(uidl, rows[i].entry)->octets == rows[i].octets);
+	}
 	CHECK(totals.delete == 4);
+	plan_forget_grounds(&totals);
 	uidl_close(uidl);
 }
 
@@ -389,6 +422,7 @@ test_extremes(void)
 	struct plan_policy policy = {.max_size = UINT64_MAX - 1, .now = INT64_MAX};
 	struct digest digest = {.bytes = {0}};
 	struct uidl_id a = {"a", 1, false}, b = {"b", 1, false};
+	struct plan_grounds grounds = {uidl, &policy, NULL};
 	struct plan_totals totals;
 	struct plan_row rows[4];
 	size_t count;
@@ -399,20 +433,20 @@ test_extremes(void)
 	uidl_add_got(uidl, 0, 1, &digest, &b);
 	count = fill_rows(rows, "1 a\n1 b\n1 x\n1 y\n");
 	rows[2].octets = rows[3].octets = UINT64_MAX - 1;
-	plan(rows, count, uidl, &policy, &totals);
+	make_plan(rows, row_ids, count, &grounds, &totals);
 	CHECK(rows[0].verdict == PLAN_LEAVE);
-	CHECK_STR(explain(&rows[0], &policy), "known since a day far away");
+	CHECK_STR(explain(&rows[0], &grounds), "known since a day far away");
 	CHECK(rows[1].verdict == PLAN_DELETE);
-	CHECK_STR(explain(&rows[1], &policy), "known since 1970-01-01, older than 36 hours");
+	CHECK_STR(explain(&rows[1], &grounds), "known since 1970-01-01, older than 36 hours");
 	CHECK(totals.fetch == 2 && totals.fetch_octets == UINT64_MAX);
 	policy.now = 90;
 	policy.keep.seconds = 90;
-	plan(rows, count, uidl, &policy, &totals);
-	CHECK_STR(explain(&rows[1], &policy), "known since 1970-01-01, older than 90 seconds");
+	make_plan(rows, row_ids, count, &grounds, &totals);
+	CHECK_STR(explain(&rows[1], &grounds), "known since 1970-01-01, older than 90 seconds");
 	policy.keep.kind = ACCOUNT_KEEP_NEVER;
 	rows[0].octets = UINT64_MAX - 2;
-	plan(rows, count, uidl, &policy, &totals);
-	CHECK_STR(explain(&rows[0], &policy),
+	make_plan(rows, row_ids, count, &grounds, &totals);
+	CHECK_STR(explain(&rows[0], &grounds),
 		"known since a day far away, size 18446744073709551613, was 18446744073709551614");
 	uidl_close(uidl);
 }
@@ -429,6 +463,8 @@ test_many(void)
         };
 	struct plan_row *rows = xcalloc(MANY, sizeof *rows);
 	char(*uids)[16] = xcalloc(MANY, sizeof *uids);
+	struct uidl_id *ids = xcalloc(MANY, sizeof *ids);
+	struct plan_grounds grounds = {uidl, &policy, NULL};
 	struct plan_totals totals;
 
 	for (unsigned i = 0; i < MANY; i++) {
@@ -438,26 +474,31 @@ test_many(void)
 
 		rows[i].number = i + 1;
 		rows[i].octets = i;
-		rows[i].id = (struct uidl_id){"same", 4, false};
-		uidl_add_got(uidl, NOW - DAY, MANY - 1 - i, &digest, &rows[i].id);
+		ids[i] = (struct uidl_id){"same", 4, false};
+		uidl_add_got(uidl, NOW - DAY, MANY - 1 - i, &digest, &ids[i]);
 		uidl_add_got(uidl, NOW - DAY, i, &digest,
 			&(struct uidl_id){uids[i], (size_t)len, false});
 	}
-	plan(rows, MANY, uidl, &policy, &totals);
+	make_plan(rows, ids, MANY, &grounds, &totals);
 	CHECK(totals.delete == MANY);
+	plan_forget_grounds(&totals);
 	rows[0].octets = MANY;
-	plan(rows, MANY, uidl, &policy, &totals);
+	make_plan(rows, ids, MANY, &grounds, &totals);
 	CHECK(totals.fetch == MANY && rows[MANY - 1].verdict == PLAN_COMPARE);
+	plan_forget_grounds(&totals);
 	for (unsigned i = 0; i < MANY; i++)
-		rows[i].id = (struct uidl_id){uids[i], strlen(uids[i]), false};
+		ids[i] = (struct uidl_id){uids[i], strlen(uids[i]), false};
 	rows[0].octets = 0;
-	plan(rows, MANY, uidl, &policy, &totals);
+	make_plan(rows, ids, MANY, &grounds, &totals);
 	CHECK(totals.delete == MANY);
+	plan_forget_grounds(&totals);
 	for (unsigned i = 0; i < MANY; i++)
 		uids[i][0] = 'U';
-	plan(rows, MANY, uidl, &policy, &totals);
+	make_plan(rows, ids, MANY, &grounds, &totals);
 	CHECK(totals.fetch == MANY && rows[MANY - 1].verdict == PLAN_FETCH);
+	plan_forget_grounds(&totals);
 	free(rows);
+	free(ids);
 	free(uids);
 	uidl_close(uidl);
 }

@@ -394,6 +394,12 @@ uidl_each(struct uidl *uidl, size_t *at)
 	return id_table_each(uidl->table, at);
 }
 
+struct uidl_entry *
+uidl_entry_at(struct uidl *uidl, uint32_t index)
+{
+	return index != UIDL_NO_ENTRY ? id_table_at(uidl->table, index) : NULL;
+}
+
 struct uidl_id
 uidl_entry_id(const struct uidl *uidl, const struct uidl_entry *entry)
 {

@@ -86,15 +86,19 @@ struct uidl_entry {
 	int64_t when;    /* delivered; UIDL_OFF: vanished */
 	uint64_t octets; /* as listed at that time, or LINK_OCTETS_UNKNOWN */
 	struct digest digest;
-	uint32_t index, id_place; /* private */
+	uint32_t index;    /* uidl_entry_at() */
+	uint32_t id_place; /* private */
 	struct uidl_link by_id, by_digest;
-	uint32_t plan; /* private to plan(): 0 outside of it */
+	uint32_t plan; /* private to plan(); 0 after open */
 	uint16_t id_len;
 	uint8_t status; /* enum uidl_status */
 	bool none : 1;  /* of a server without UIDL */
 	bool mark : 1;  /* the caller's: seen in this listing; false after open, never taken back */
 	bool due : 1; /* the caller's: to be deleted, were its id not in doubt; false after open */
 };
+
+/* In place of an entry's index: none. */
+#define UIDL_NO_ENTRY UINT32_MAX
 
 struct uidl_try {
 	const char *dest; /* the destination's text then; NULL when the log has none */
@@ -155,6 +159,9 @@ struct uidl_entry *uidl_find_exact(
  * none.
  */
 struct uidl_entry *uidl_find_digest(struct uidl *uidl, const struct digest *digest);
+
+/* The entry of an index; NULL for UIDL_NO_ENTRY. */
+struct uidl_entry *uidl_entry_at(struct uidl *uidl, uint32_t index);
 
 /* Walk over all UIDL_GOT and UIDL_OFF entries: start with *at = 0; NULL at the end. */
 struct uidl_entry *uidl_each(struct uidl *uidl, size_t *at);

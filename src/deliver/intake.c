@@ -1,0 +1,81 @@
+#include "deliver/intake.h"
+
+#include "base/clock.h"
+
+static int
+take_server(struct intake *intake, const struct link_frame *frame, struct error *err)
+{
+	const struct uidl_facts *facts = uidl_facts(intake->uidl);
+	int64_t delay = frame->u.server.login_delay;
+
+	if (intake->has_server)
+		return peer_out_of_turn(frame, err);
+	intake->has_server = true;
+	/* Most servers ask for no delay: then an idle poll writes nothing. */
+	if (!intake->is_reading_only && (delay != 0 || facts->login_delay != 0))
+		uidl_add_login(intake->uidl, intake->login_when, delay);
+	return 0;
+}
+
+/* A session that broke in its first listing, and was begun anew, has two of them. */
+static int
+begin_listing(struct intake *intake, const struct link_frame *frame, struct error *err)
+{
+	if (frame->value > 1 || intake->has_server)
+		return peer_out_of_turn(frame, err);
+	roster_begin(intake->roster, frame->value == 1);
+	return 0;
+}
+
+/* 1 when the listing is complete. */
+static int
+take_frame(struct intake *intake, const struct link_frame *frame, struct error *err)
+{
+	switch (frame->type) {
+	case LINK_PHASE:
+		if (frame->value > LINK_PHASE_LOGGED_IN || intake->has_server)
+			return peer_out_of_turn(frame, err);
+		if (frame->value == LINK_PHASE_LOGGED_IN)
+			intake->login_when = clock_wall_seconds();
+		return 0;
+	case LINK_LISTING:
+		return begin_listing(intake, frame, err);
+	case LINK_ROW:
+		return roster_add(intake->roster, &frame->u.row, err);
+	case LINK_SIZES:
+		return roster_add_sizes(intake->roster, frame->data, frame->data_len, err);
+	case LINK_SERVER:
+		return take_server(intake, frame, err);
+	case LINK_LISTED:
+		if (!intake->has_server)
+			return peer_out_of_turn(frame, err);
+		return roster_complete(intake->roster, frame->value, err) == 0 ? 1 : -1;
+	case LINK_RESULT:
+		if (peer_take_result(intake->peer, frame, err) != 0)
+			return -1;
+		return error_set(
+			err, ERROR_BUG, "the fetcher says that all is well without a listing");
+	default:
+		return peer_out_of_turn(frame, err);
+	}
+}
+
+int
+intake_run(struct intake *intake, struct error *err)
+{
+	struct link_frame frame;
+	int result = 0;
+
+	while (result == 0) {
+		int found = peer_next(intake->peer, &frame, CLOCK_NEVER, err);
+
+		if (found > 0)
+			result = take_frame(intake, &frame, err);
+		else if (found < 0 || peer_flush(intake->peer, err) != 0)
+			result = -1;
+	}
+	if (result > 0)
+		return 0;
+	roster_clear(intake->roster);
+	return -1;
+}

@@ -1,0 +1,34 @@
+/*
+ * The first part of a session: the fetcher's frames up to the whole listing.
+ * Checks that they come in turn.
+ */
+#ifndef POPHAUL_DELIVER_INTAKE_H
+#define POPHAUL_DELIVER_INTAKE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "deliver/peer.h"
+#include "deliver/roster.h"
+#include "deliver/state/uidl.h"
+
+struct intake {
+	/* borrowed */
+	struct peer *peer;
+	struct roster *roster;
+	struct uidl *uidl;
+	bool is_reading_only; /* nothing is queued for the state */
+
+	/* found out */
+	bool has_server;    /* the server's facts have come */
+	int64_t login_when; /* 0: not logged in yet */
+};
+
+/*
+ * Fill the roster, until it is complete or, with an error, empty, and queue the login where the server asks for a delay.
+ * Errors: roster.h's, peer_next()'s, the fetcher's own.
+ */
+int intake_run(struct intake *intake, struct error *err) __attribute__((warn_unused_result));
+
+#endif
