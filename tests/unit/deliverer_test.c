@@ -38,6 +38,7 @@ enum trick {
 	TRICK_DIE_AFTER_BODIES, /* the connection is lost before anything was deleted */
 	TRICK_CUT,              /* in the middle of the last message */
 	TRICK_NO_QUIT,          /* all is deleted, QUIT gets no answer */
+	TRICK_UNANSWERED,       /* all is deleted, and the connection is lost behind QUIT */
 	TRICK_REFUSE,           /* -ERR to the first RETR */
 	TRICK_AUTH,             /* the login is refused */
 	TRICK_UNDELETED,        /* -ERR to each DELE */
@@ -153,12 +154,13 @@ fake_body(struct link *link, uint32_t number, enum trick trick)
 
 /* QUIT is only sent once the deliverer has agreed. */
 static void
-fake_quit(struct link *link)
+fake_quit(struct link *link, enum trick trick)
 {
 	link_put(link, LINK_QUITTING);
 	while (fake_wait(link).type != LINK_AGREED)
 		continue;
-	link_put(link, LINK_GONE);
+	if (trick != TRICK_UNANSWERED)
+		link_put(link, LINK_GONE);
 }
 
 static void
@@ -258,7 +260,9 @@ be_fetcher(int fd, enum trick trick)
 	if (trick == TRICK_NO_QUIT || trick == TRICK_UNDELETED)
 		gone = 0;
 	if (gone != 0)
-		fake_quit(link);
+		fake_quit(link, trick);
+	if (trick == TRICK_UNANSWERED)
+		result = (struct link_result){.class = ERROR_NET};
 	link_put_result(link, &result, result.ok ? "" : "connection lost");
 	fake_send(link);
 	_exit(100 + (int)gone);
@@ -597,6 +601,29 @@ test_shows(void)
 	free(mail);
 }
 
+/* What would be done after an empty listing, or a QUIT that was never answered, is shown and not done. */
+static void
+test_shows_doubts(void)
+{
+	start(ACCOUNT_DEST_MAILDIR, ACCOUNT_KEEP_FOREVER);
+	arrive("a", "unique-one\n");
+	CHECK(run(TRICK_NONE) == 0 && report.fetched == 1);
+	mails[0].is_gone = true;
+	CHECK(run(TRICK_NONE) == 0);
+	mails[0].is_gone = false;
+	for (int i = 0; i < 2; i++)
+		CHECK(run_mode(DELIVERER_DRY_RUN, TRICK_NONE, false) == 0);
+	CHECK(run(TRICK_NONE) == 0 && report.fetched == 0 && copies_of("unique-one") == 1);
+
+	start(ACCOUNT_DEST_MAILDIR, ACCOUNT_KEEP_NEVER);
+	arrive("a", "unique-one\n");
+	CHECK(run(TRICK_UNANSWERED) == -1 && report.fetched == 1 && report.deleted == 0);
+	for (int i = 0; i < 2; i++)
+		CHECK(run_mode(DELIVERER_DRY_RUN, TRICK_NONE, false) == 0);
+	CHECK(run(TRICK_NONE) == 0 && report.fetched == 0 && report.deleted == 1);
+	CHECK(copies_of("unique-one") == 1);
+}
+
 static void
 test_received(void)
 {
@@ -677,6 +704,7 @@ main(void)
 	test_fetcher_taken_over();
 	test_pipe();
 	test_shows();
+	test_shows_doubts();
 	test_received();
 	test_killed(ACCOUNT_DEST_MAILDIR, ACCOUNT_KEEP_FOREVER);
 	test_killed(ACCOUNT_DEST_MAILDIR, ACCOUNT_KEEP_NEVER);

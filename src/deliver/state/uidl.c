@@ -428,7 +428,9 @@ uidl_delivery_time(const struct uidl *uidl, int64_t now)
 static void
 queue_record(struct uidl *uidl, const struct record *record)
 {
-	assert(uidl->access == UIDL_LOCKED);
+	/* What is only shown follows from the same doubts as what is done, and leaves nothing behind. */
+	if (uidl->access == UIDL_READ_ONLY)
+		return;
 	record_format(&uidl->queue, record);
 	uidl->queued++;
 }

@@ -195,7 +195,7 @@ void uidl_clear_tries(struct uidl *uidl);
 int64_t uidl_delivery_time(const struct uidl *uidl, int64_t now);
 
 /*
- * Queue records. uidl_add_got() makes a new entry and returns it. uidl_add_off()
+ * Queue records; of a state that is UIDL_READ_ONLY they change what is in memory alone. uidl_add_got() makes a new entry and returns it. uidl_add_off()
  * does nothing to an entry that is off; uidl_add_bye() forgets one that is got or
  * off. Ids are at most LINK_UIDL_MAX octets, tokens UIDL_TOKEN_MAX.
  */
