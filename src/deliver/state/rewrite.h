@@ -1,0 +1,31 @@
+/*
+ * The whole state as the lines of a new file: for a state that has none, a
+ * damaged one, and one of which most is dead. The file itself is statefile.h's,
+ * when it is due uidl.c's.
+ */
+#ifndef POPHAUL_DELIVER_STATE_REWRITE_H
+#define POPHAUL_DELIVER_STATE_REWRITE_H
+
+#include <stddef.h>
+
+#include "base/error.h"
+#include "deliver/state/idtable.h"
+#include "deliver/state/statefile.h"
+#include "deliver/state/tries.h"
+#include "deliver/state/uidl.h"
+
+/* All that is in memory. Borrowed. */
+struct rewrite_content {
+	struct id_table *table;
+	const struct uidl_facts *facts;
+	const struct tries *tries;
+};
+
+/*
+ * Put the first line and all records into a file that was begun; `records_out` gets how many
+ * records, to be followed by state_file_replace(). ERROR_WRITE: the writer is released.
+ */
+int rewrite_all(const struct rewrite_content *content, struct state_writer *file,
+	size_t *records_out, struct error *err) __attribute__((warn_unused_result));
+
+#endif
