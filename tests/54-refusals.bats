@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Servers that refuse single commands, and the matrix of broken servers that other fetchers were
-# tried with ("pop3 B4": README): the whole transcript, what arrived, the status, the message.
+# tried with ("pop3 B4"): the whole transcript, what arrived, the status, the message.
 
 load helper
 
@@ -28,7 +28,7 @@ slow_command() {
 	pophaul 2>>err || status=$?
 	cp "$TRANSCRIPT" transcript
 	stop_servers
-	touch done
+	touch finished
 }
 
 # Polls that take twenty seconds begin first and are looked at last.
@@ -255,7 +255,7 @@ here() {
 
 	for action in drop send_-ERR send_+OK stall; do
 		cd "$BATS_FILE_TMPDIR/$action/home"
-		wait_until 60 test -e done
+		wait_until 60 test -e finished
 		[[ $action == send* ]] && first=0 || first=69
 		assert_equal "$action: $(<first)" "$action: $first"
 		assert_equal "$action: $(grep -c '^Subject:' arrived)" "$action: 1"
