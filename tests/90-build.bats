@@ -37,7 +37,7 @@ install_everything() {
 		[ -e "$BIN/bats" ] || printf '#!%s\necho Bats 1.8.2\n' "$SH" > "$BIN/bats"
 		for command in cc make pkg-config certtool bash bats dovecot procmail maildrop python3 \
 			openssl faketime strace valgrind script timeout git clang-format clang-tidy cppcheck \
-			shellcheck mandoc ctags; do
+			shellcheck mandoc ctags clang afl-fuzz; do
 			[ -e "$BIN/$command" ] || printf '#!%s\n' "$SH" > "$BIN/$command"
 			chmod +x "$BIN/$command"
 		done
@@ -152,6 +152,23 @@ give_fresh_apt_lists() {
 		pacman -Sy gcc make pkgconf gnutls libsasl confuse libseccomp
 		zypper --quiet gcc make pkgconf-pkg-config libgnutls-devel cyrus-sasl-devel libconfuse-devel libseccomp-devel gnutls
 	TABLE
+}
+
+@test "install-deps fuzz brings clang with the libraries of its sanitizers, and AFL++" {
+	make_machine
+	stub_manager apt-get
+	give_everything
+	give_fresh_apt_lists
+	# A clang that cannot link a fuzzer, until the packages are there.
+	stub clang 'case " $* " in *fuzzer*) grep -qs " install " "$CALLS" ;; esac'
+	rm "$BIN/afl-fuzz"
+	ln -s "$(command -v grep)" "$BIN/grep"
+	install_deps fuzz
+	[ "$status" -eq 0 ] || { echo "$output"; false; }
+	[[ $(cat "$CALLS") == *" afl++ clang libclang-rt-dev" ]]
+	[[ $output == *"clang with libFuzzer"*"AFL++"* ]]
+	install_deps fuzz
+	[ -z "$output" ]
 }
 
 @test "install-deps uses sudo when not root" {
