@@ -92,8 +92,7 @@ $(BUILD)/flags: FORCE
 
 units: $(UNITS)
 
-fuzz:
-	@tests/fuzz/run
+fuzz: ; @tests/fuzz/run
 
 check: $(PROGRAM) $(HELPERS) $(UNITS) $(REPLAYS)
 	@BUILD='$(abspath $(BUILD))' contrib/run-tests $(TESTS)
