@@ -17,6 +17,8 @@
 /* Seconds by which a clock may be set back without making a young name doubtful. */
 #define CLOCK_STEP_MAX 3600
 
+#define MICROSECONDS INT64_C(1000000) /* in a second */
+
 int
 maildir_open_folder(const char *path, const char *part, struct error *err)
 {
@@ -135,17 +137,22 @@ folder_born(int fd)
 
 	if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) != 0 || !(st.stx_mask & STATX_BTIME))
 		return 0;
-	return (int64_t)st.stx_btime.tv_sec * 1000000 + st.stx_btime.tv_nsec / 1000;
+	return (int64_t)st.stx_btime.tv_sec * MICROSECONDS + st.stx_btime.tv_nsec / 1000;
 }
 
 /* Whether tmp/ is another than the one that the name was made in: that it is not there says nothing then. */
 static bool
 is_older_than_folder(const struct recovery *r, const char *token)
 {
-	long long seconds, microseconds;
+	char *end;
+	long long seconds = strtoll(token, &end, 10), microseconds;
 
-	return sscanf(token, "%lld.M%6lld", &seconds, &microseconds) == 2 &&
-		r->born > seconds * 1000000 + microseconds;
+	/* A token of a damaged state may hold anything. */
+	if (strncmp(end, ".M", 2) != 0 || seconds < 0 || seconds > UINT32_MAX)
+		return false;
+	microseconds = strtoll(end + 2, NULL, 10);
+	return microseconds >= 0 && microseconds < MICROSECONDS &&
+		r->born > seconds * MICROSECONDS + microseconds;
 }
 
 /* See the table in maildir.h. */
