@@ -15,7 +15,8 @@ measured() {
 
 # knows N: a state of N messages, as fakepop lists them.
 knows() {
-	mkdir -p -m 700 "$STATE"
+	mkdir -p "$STATE"
+	chmod 700 "$STATE"
 	{
 		echo 'pophaul-uidl 1'
 		echo "dest maildir:$HOME/Maildir"
