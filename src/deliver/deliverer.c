@@ -229,14 +229,14 @@ ask_for(struct deliverer *d, size_t i)
 
 /* A line for each message; nothing of what is shown needs an action, but for the headers. */
 static bool
-show_row(struct deliverer *d, size_t i, const struct plan_grounds *grounds)
+show_row(struct deliverer *d, struct buf *text, size_t i, const struct plan_grounds *grounds)
 {
 	if (d->settings->mode == DELIVERER_DRY_RUN) {
-		show_plan_row(d->poller, &d->roster, i, grounds);
+		show_plan_row(text, &d->roster, i, grounds);
 		return false;
 	}
 	if (!d->settings->verbose) {
-		show_list_row(d->poller, &d->roster, i);
+		show_list_row(text, &d->roster, i);
 		return false;
 	}
 	d->roster.states[i] = MESSAGE_HEAD;
@@ -254,21 +254,34 @@ flush_queues(struct deliverer *d, struct error *err)
 	return link_pending(d->peer.link) > QUEUE_MAX ? peer_flush(&d->peer, err) : 0;
 }
 
+/* Lines for standard output, to the poller. */
+static void
+send_text(struct deliverer *d, struct buf *text)
+{
+	link_put_data(d->poller, LINK_TEXT, buf_data(text), text->len);
+	buf_clear(text);
+}
+
 static int
 show(struct deliverer *d, size_t *actions_out, struct error *err)
 {
 	const struct plan_grounds grounds = grounds_of(d);
+	struct buf text = {0};
+	int result = 0;
 
 	if (d->settings->mode == DELIVERER_LIST)
-		show_list_title(d->poller, d->account, &d->roster);
-	for (size_t i = 0; i < d->roster.count; i++) {
-		*actions_out += show_row(d, i, &grounds) ? 1 : 0;
-		if (flush_queues(d, err) != 0)
-			return -1;
+		show_list_title(&text, d->account, &d->roster);
+	for (size_t i = 0; i < d->roster.count && result == 0; i++) {
+		*actions_out += show_row(d, &text, i, &grounds) ? 1 : 0;
+		if (text.len > LINK_PAYLOAD_MAX / 2)
+			send_text(d, &text);
+		result = flush_queues(d, err);
 	}
 	if (d->settings->mode == DELIVERER_DRY_RUN)
-		show_plan_totals(d->poller, d->account, &d->totals);
-	return 0;
+		show_plan_totals(&text, d->account, &d->totals);
+	send_text(d, &text);
+	buf_release(&text);
+	return result;
 }
 
 static void
@@ -366,15 +379,18 @@ static int
 take_head(struct deliverer *d, const struct link_frame *frame, struct error *err)
 {
 	ssize_t row = roster_find(&d->roster, frame->number, err);
+	struct buf text = {0};
 
 	if (row < 0)
 		return -1;
 	if (d->roster.states[row] != MESSAGE_HEAD)
 		return peer_out_of_turn(frame, err);
 	d->roster.states[row] = MESSAGE_IDLE;
-	show_list_row(d->poller, &d->roster, (size_t)row);
+	show_list_row(&text, &d->roster, (size_t)row);
 	if (frame->type == LINK_HEAD)
-		show_list_header(d->poller, frame->data, frame->data_len);
+		show_list_header(&text, frame->data, frame->data_len);
+	send_text(d, &text);
+	buf_release(&text);
 	return 0;
 }
 

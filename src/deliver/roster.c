@@ -319,15 +319,12 @@ doubt(const struct roster *roster, const struct plan_row *row, const struct plan
 	struct uidl_id id = roster_id(roster, row);
 	struct uidl *uidl = roster->uidl;
 	struct uidl_entry *entry = uidl_find(uidl, &id), *next;
-	struct uidl_entry old;
 
 	if (entry == NULL)
 		return;
-	old = *entry;
 	next = uidl_find_next(uidl, entry);
 	if (next == NULL && !plan_is_due(policy, entry) && entry->octets == row->octets) {
-		uidl_add_bye(uidl, entry);
-		uidl_add_got(uidl, old.when, LINK_OCTETS_UNKNOWN, &old.digest, &id);
+		uidl_add_unsized(uidl, entry, policy->now);
 		return;
 	}
 	for (; entry != NULL; entry = next) {
@@ -356,7 +353,7 @@ roster_doubt(struct roster *roster, const struct plan_policy *policy, struct err
 	}
 	uidl_add_number(roster->uidl, UIDL_DELETING_WHEN, 0);
 	uidl_add_number(roster->uidl, UIDL_EMPTIED_WHEN, 0);
-	/* The entries are others now, or vanished. */
+	/* Some entries have vanished. */
 	for (size_t i = 0; i < roster->count; i++) {
 		struct uidl_id id = roster_id(roster, &roster->rows[i]);
 		const struct uidl_entry *entry = uidl_find(roster->uidl, &id);

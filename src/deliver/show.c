@@ -8,13 +8,6 @@
 #include "base/quote.h"
 #include "deliver/header.h"
 
-static void
-send_text(struct link *poller, struct buf *text)
-{
-	link_put_data(poller, LINK_TEXT, buf_data(text), text->len);
-	buf_release(text);
-}
-
 /* Number, octets and unique id in columns. */
 static void
 put_columns(struct buf *text, const struct roster *roster, const struct plan_row *row)
@@ -29,9 +22,8 @@ put_columns(struct buf *text, const struct roster *roster, const struct plan_row
 }
 
 void
-show_list_title(struct link *poller, const struct account *account, const struct roster *roster)
+show_list_title(struct buf *text, const struct account *account, const struct roster *roster)
 {
-	struct buf text = {0};
 	uint64_t octets = 0;
 	size_t unseen = 0;
 
@@ -41,36 +33,31 @@ show_list_title(struct link *poller, const struct account *account, const struct
 		octets += row->octets != LINK_OCTETS_UNKNOWN ? row->octets : 0;
 		unseen += row->has_known_id ? 0 : 1;
 	}
-	buf_printf(&text, "%s: %zu message%s, %" PRIu64 " octets, %zu of them new\n", account->name,
+	buf_printf(text, "%s: %zu message%s, %" PRIu64 " octets, %zu of them new\n", account->name,
 		roster->count, plural(roster->count), octets, unseen);
-	send_text(poller, &text);
 }
 
 void
-show_list_row(struct link *poller, const struct roster *roster, size_t index)
+show_list_row(struct buf *text, const struct roster *roster, size_t index)
 {
 	const struct plan_row *row = &roster->rows[index];
-	struct buf text = {0};
 
-	put_columns(&text, roster, row);
-	buf_printf(&text, "  %s\n", row->has_known_id ? "seen" : "new");
-	send_text(poller, &text);
+	put_columns(text, roster, row);
+	buf_printf(text, "  %s\n", row->has_known_id ? "seen" : "new");
 }
 
 void
-show_list_header(struct link *poller, const char *header, size_t len)
+show_list_header(struct buf *text, const char *header, size_t len)
 {
 	static const char *const names[] = {"From", "Subject", "Date"};
-	struct buf text = {0};
 
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
 		char shown[HEADER_SHOWN_SIZE];
 
 		header_show(header, len, names[i], shown);
 		if (shown[0] != '\0')
-			buf_printf(&text, "%20s%s: %s\n", "", names[i], shown);
+			buf_printf(text, "%20s%s: %s\n", "", names[i], shown);
 	}
-	send_text(poller, &text);
 }
 
 static const char *
@@ -94,29 +81,23 @@ describe(const struct plan_row *row)
 }
 
 void
-show_plan_row(struct link *poller, const struct roster *roster, size_t index,
+show_plan_row(struct buf *text, const struct roster *roster, size_t index,
 	const struct plan_grounds *grounds)
 {
 	const struct plan_row *row = &roster->rows[index];
 	char reason[PLAN_REASON_SIZE];
-	struct buf text = {0};
 
-	put_columns(&text, roster, row);
+	put_columns(text, roster, row);
 	plan_explain(row, grounds, reason);
-	buf_printf(&text, "  %s: %s\n", describe(row), reason);
-	send_text(poller, &text);
+	buf_printf(text, "  %s: %s\n", describe(row), reason);
 }
 
 void
-show_plan_totals(
-	struct link *poller, const struct account *account, const struct plan_totals *totals)
+show_plan_totals(struct buf *text, const struct account *account, const struct plan_totals *totals)
 {
-	struct buf text = {0};
-
-	buf_printf(&text,
+	buf_printf(text,
 		"%s: would fetch %" PRIu32 " message%s (%" PRIu64 " octets), delete %" PRIu32
 		", leave %" PRIu32 ", skip %" PRIu32 "; nothing was changed\n",
 		account->name, totals->fetch, plural(totals->fetch), totals->fetch_octets,
 		totals->delete, totals->leave, totals->skip);
-	send_text(poller, &text);
 }

@@ -856,6 +856,39 @@ count_lines(const char *path)
 	return n;
 }
 
+/* The size is told no more, and wherever the log is cut the message is known: by its id, or by its digest. */
+static void
+test_unsized(void)
+{
+	static const char text[] = HEADER "got 1795287600 100 " D1 " one\n"
+					  "got 1795287600 200 " D2 " two\n";
+	struct uidl *uidl;
+	struct uidl_id id = id_of("one");
+	struct uidl_entry *entry;
+	struct digest digest;
+	char *path = path_of("unsized", "uidl");
+	struct buf log;
+
+	CHECK(digest_from_hex(D1, 32, &digest) == 0);
+	write_state("unsized", text, strlen(text));
+	uidl = open_state("unsized", UIDL_LOCKED, NULL);
+	uidl_add_unsized(uidl, uidl_find(uidl, &id), 1795300000);
+	uidl = reopen(uidl, "unsized");
+	entry = uidl_find(uidl, &id);
+	CHECK(entry->octets == LINK_OCTETS_UNKNOWN && entry->when == 1795287600);
+	CHECK(uidl_find_next(uidl, entry) == NULL && uidl_find_digest(uidl, &digest) == NULL);
+	uidl_close(uidl);
+	log = read_file(path);
+	for (size_t len = strlen(text); len <= log.len; len++) {
+		write_state("unsized", buf_data(&log), len);
+		uidl = open_state("unsized", UIDL_READ_ONLY, NULL);
+		CHECK(uidl_find(uidl, &id) != NULL || uidl_find_digest(uidl, &digest) != NULL);
+		uidl_close(uidl);
+	}
+	buf_release(&log);
+	free(path);
+}
+
 static void
 test_compaction(void)
 {
@@ -1045,6 +1078,7 @@ main(void)
 	test_random_damage();
 	test_long_lines();
 	test_disk_full();
+	test_unsized();
 	test_compaction();
 	test_many();
 	test_hostile();

@@ -132,27 +132,44 @@ link_of(struct uidl_entry *entry, enum index_kind kind)
 	return kind == INDEX_ID ? &entry->by_id : &entry->by_digest;
 }
 
-static uint32_t *
-chain_of(const struct id_table *table, enum index_kind kind, const struct uidl_id *id,
+static uint64_t
+hash_of(const struct id_table *table, enum index_kind kind, const struct uidl_id *id,
 	const struct digest *digest)
 {
-	const struct index *index = &table->indexes[kind];
 	uint64_t hash = 0;
 
 	if (kind != INDEX_DIGEST)
 		hash = id->none ? table->key.words[0] : siphash(&table->key, id->data, id->len);
 	if (kind != INDEX_ID)
 		hash += siphash(&table->key, digest->bytes, sizeof digest->bytes);
+	return hash;
+}
+
+static uint32_t *
+chain_of(const struct id_table *table, enum index_kind kind, uint64_t hash)
+{
+	const struct index *index = &table->indexes[kind];
+
 	return &index->heads[hash & (index->size - 1)];
+}
+
+/* Bits that decide no chain: an id of a chain that is another one is seldom looked at for it. */
+static uint8_t
+tag_of(uint64_t hash)
+{
+	return hash >> 56;
 }
 
 static void
 link_entry(struct id_table *table, enum index_kind kind, struct uidl_entry *entry)
 {
 	struct uidl_id id = id_table_id(table, entry);
-	uint32_t *head = chain_of(table, kind, &id, &entry->digest);
+	uint64_t hash = hash_of(table, kind, &id, &entry->digest);
+	uint32_t *head = chain_of(table, kind, hash);
 	struct uidl_link *link = link_of(entry, kind);
 
+	if (kind == INDEX_ID)
+		entry->id_tag = tag_of(hash);
 	link->prev = CHAIN_END;
 	link->next = *head;
 	if (*head != CHAIN_END)
@@ -170,7 +187,7 @@ unlink_entry(struct id_table *table, enum index_kind kind, struct uidl_entry *en
 	if (link->prev == UNLINKED)
 		return;
 	if (link->prev == CHAIN_END)
-		*chain_of(table, kind, &id, &entry->digest) = link->next;
+		*chain_of(table, kind, hash_of(table, kind, &id, &entry->digest)) = link->next;
 	else
 		link_of(entry_at(table, link->prev), kind)->next = link->next;
 	if (link->next != CHAIN_END)
@@ -325,12 +342,12 @@ has_id(const struct id_table *table, const struct uidl_entry *entry, const struc
 }
 
 static struct uidl_entry *
-search_id(const struct id_table *table, uint32_t from, const struct uidl_id *id)
+search_id(const struct id_table *table, uint32_t from, const struct uidl_id *id, uint8_t tag)
 {
 	for (uint32_t i = from; i != CHAIN_END;) {
 		struct uidl_entry *entry = entry_at(table, i);
 
-		if (has_id(table, entry, id))
+		if (entry->id_tag == tag && has_id(table, entry, id))
 			return entry;
 		i = entry->by_id.next;
 	}
@@ -340,7 +357,9 @@ search_id(const struct id_table *table, uint32_t from, const struct uidl_id *id)
 struct uidl_entry *
 id_table_find(struct id_table *table, const struct uidl_id *id)
 {
-	return search_id(table, *chain_of(table, INDEX_ID, id, NULL), id);
+	uint64_t hash = hash_of(table, INDEX_ID, id, NULL);
+
+	return search_id(table, *chain_of(table, INDEX_ID, hash), id, tag_of(hash));
 }
 
 struct uidl_entry *
@@ -349,7 +368,7 @@ id_table_find_next(struct id_table *table, const struct uidl_entry *entry)
 	struct uidl_id id = id_table_id(table, entry);
 
 	assert(entry->status == UIDL_GOT);
-	return search_id(table, entry->by_id.next, &id);
+	return search_id(table, entry->by_id.next, &id, entry->id_tag);
 }
 
 /*
@@ -364,7 +383,8 @@ search_digest(struct id_table *table, enum index_kind kind, const struct uidl_id
 	uint32_t next;
 
 	need_index(table, kind);
-	for (uint32_t i = *chain_of(table, kind, id, digest); i != CHAIN_END; i = next) {
+	for (uint32_t i = *chain_of(table, kind, hash_of(table, kind, id, digest)); i != CHAIN_END;
+		i = next) {
 		struct uidl_entry *entry = entry_at(table, i);
 
 		next = entry->by_digest.next;

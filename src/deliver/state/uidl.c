@@ -442,6 +442,25 @@ uidl_add_bye(struct uidl *uidl, struct uidl_entry *entry)
 	id_table_set_status(uidl->table, entry, UIDL_DEAD);
 }
 
+void
+uidl_add_unsized(struct uidl *uidl, struct uidl_entry *entry, int64_t now)
+{
+	struct record off = which_record(uidl, entry), got = off, drop = off;
+
+	assert(entry->status == UIDL_GOT && !off.has_digest);
+	off.kind = RECORD_OFF;
+	off.when = now;
+	got.kind = RECORD_GOT;
+	got.when = entry->when;
+	got.octets = LINK_OCTETS_UNKNOWN;
+	drop.kind = RECORD_DROP;
+	/* A log that ends behind any of them still knows the message, by its id or by its digest. */
+	queue_record(uidl, &off);
+	queue_record(uidl, &got);
+	queue_record(uidl, &drop);
+	entry->octets = LINK_OCTETS_UNKNOWN;
+}
+
 static void
 add_fact(struct uidl *uidl, const struct record *record)
 {

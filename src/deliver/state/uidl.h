@@ -91,10 +91,11 @@ struct uidl_entry {
 	struct uidl_link by_id, by_digest;
 	uint32_t plan; /* private to plan(); 0 after open */
 	uint16_t id_len;
-	uint8_t status; /* enum uidl_status */
-	bool none : 1;  /* of a server without UIDL */
-	bool mark : 1;  /* the caller's: seen in this listing; false after open, never taken back */
-	bool due : 1; /* the caller's: to be deleted, were its id not in doubt; false after open */
+	uint8_t id_tag;     /* private */
+	uint8_t status : 2; /* enum uidl_status */
+	bool none : 1;      /* of a server without UIDL */
+	bool mark : 1; /* the caller's: seen in this listing; false after open, never taken back */
+	bool due : 1;  /* the caller's: to be deleted, were its id not in doubt; false after open */
 };
 
 /* In place of an entry's index: none. */
@@ -207,6 +208,9 @@ struct uidl_entry *uidl_add_got(struct uidl *uidl, int64_t when, uint64_t octets
 	const struct digest *digest, const struct uidl_id *id);
 void uidl_add_off(struct uidl *uidl, struct uidl_entry *entry, int64_t when);
 void uidl_add_bye(struct uidl *uidl, struct uidl_entry *entry);
+
+/* Queue that the size of a UIDL_GOT entry, the only one of its id, is not told. */
+void uidl_add_unsized(struct uidl *uidl, struct uidl_entry *entry, int64_t now);
 void uidl_add_login(struct uidl *uidl, int64_t when, int64_t delay);
 void uidl_add_number(struct uidl *uidl, enum uidl_number which,
 	int64_t number); /* queued only when it differs */
