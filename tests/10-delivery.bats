@@ -666,6 +666,7 @@ old'
 	# As a session leaves it that is killed while it appends its last message: all are
 	# announced, none is recorded.
 	sed -i '/^got /d' "$STATE/a.uidl"
+	"$TESTS/state-sum" "$STATE/a.uidl"
 	[ "$(grep -c '^try ' "$STATE/a.uidl")" -eq 25 ]
 	end=$(($(stat -c %s mbox) - 1000))
 	truncate -s "$end" mbox
@@ -733,7 +734,7 @@ old'
 # whoever is not root.
 trace_steps() {
 	timeout -k 5 60 strace -f -o calls \
-		-e trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,write,sendto,ftruncate,unlink \
+		-e trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,write,pwrite64,sendto,ftruncate,unlink \
 		"$BUILD/pophaul" >&2
 	python3 - <<-'EOF'
 		import re
@@ -746,10 +747,10 @@ trace_steps() {
 		        name, fd = call.groups()
 		        if re.search(r"sendto\(.*, 8, MSG_NOSIGNAL", line) and fd == server.setdefault("fd", fd):
 		            steps.append("command")
-		        elif name in ("fsync", "fdatasync", "syncfs", "write") and steps:
-		            name = {"write": "write", "syncfs": "syncfs"}.get(name, "sync")
+		        elif name in ("fsync", "fdatasync", "syncfs", "write", "pwrite64") and steps:
+		            name = {"write": "write", "pwrite64": "write", "syncfs": "syncfs"}.get(name, "sync")
 		            steps.append(name + "-" + letters.setdefault(fd, chr(ord("a") + len(letters))))
-		        elif name in ("rename", "renameat2", "link", "unlink", "ftruncate") and steps:
+		        elif name in ("rename", "renameat2", "link", "linkat", "unlink", "ftruncate") and steps:
 		            steps.append(name)
 		print(*steps)
 	EOF
@@ -782,7 +783,7 @@ command( write-c sync-c)+\$"
 	run trace_steps
 	assert_status 0
 	# The spool; the dot lock; "try"; From_ line and text; "got"; only then the lock is given back.
-	assert_output_matches "^command write-a write-b link unlink write-c sync-c write-b write-b sync-b \
+	assert_output_matches "^command write-a write-b (linkat|link unlink) write-c sync-c write-b write-b sync-b \
 write-c sync-c unlink ftruncate command( write-c sync-c)+\$"
 	[ "$(grep -c '^From ' mbox)" -eq 2 ]
 }

@@ -72,6 +72,7 @@ named_poll() {
 # stalling_proxy: forwards to PORT; hands on only so many octets of what the server says as the file
 # "octets" says then, after that nothing more; its port in PROXY.
 stalling_proxy() {
+	rm -f proxy.port
 	python3 - "$PORT" >proxy.port 2>proxy.log 3>&- <<-'PYTHON' &
 		import select, socket, sys
 		listener = socket.socket()

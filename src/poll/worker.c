@@ -264,5 +264,8 @@ worker_finish(struct worker *worker, bool has_reported, struct error *err)
 	if (has_reported)
 		return 0;
 	child_describe_status(status, how, sizeof how);
-	return error_set(err, ERROR_BUG, "the worker process %s", how);
+	/* One that ran out of memory could say so, and no more. */
+	return error_set(err,
+		WIFEXITED(status) && WEXITSTATUS(status) == EX_OSERR ? ERROR_SYSTEM : ERROR_BUG,
+		"the worker process %s", how);
 }
