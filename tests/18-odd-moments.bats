@@ -68,8 +68,10 @@ poll() {
 	start_fakepop -e 'messages 1'
 	poll
 	assert_status 0
+	"$TESTS/state-sum" "$STATE/box.uidl"
 	size=$(stat -c %s "$STATE/box.uidl")
 	printf 'fact padding %0*d\n' $((1024 - size - 14 - 5)) 0 >>"$STATE/box.uidl"
+	"$TESTS/state-sum" "$STATE/box.uidl"
 	assert_equal "$(stat -c %s "$STATE/box.uidl")" 1019
 	account box 'keep = "never"' | write_config
 	run --separate-stderr bash -c 'ulimit -f 1; exec timeout -k 5 60 "$0"' "$BUILD/pophaul"

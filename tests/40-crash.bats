@@ -65,7 +65,7 @@ sampled() {
 @test "the comparison objects to mail that is lost, doubled or cut, to strays, locks and a state that is not clean" {
 	run timeout -k 5 300 "$TESTS/crash/objections"
 	assert_status 0
-	assert_output_has '39 passed, 0 failed'
+	assert_output_has '45 passed, 0 failed'
 }
 
 @test "a file system without nameless files gets its dot lock by a named one" {

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
-# A state that something has damaged: what can be read of it is used, what cannot is told, a message
-# is fetched again at most, and none is lost. unit/damage_test.c has the same by thousands.
+# A state that something has damaged: its digests are used, that it is damaged is told, all is
+# fetched once more and compared, and none is lost. unit/damage_test.c has the same by thousands.
 
 load helper
 
@@ -11,6 +11,11 @@ use() {
 
 poll() {
 	run --separate-stderr pophaul "$@"
+}
+
+# What session N was sent of a command, in order.
+asked() {
+	transcript "$1" | sed -n "s/^$2 //p" | paste -sd ' '
 }
 
 # The subjects of all mail here, sorted; generated messages by number.
@@ -38,6 +43,7 @@ make_state() {
 	assert_status 0
 	poll
 	echo "bye gone" >>"$STATE/home.uidl"
+	"$TESTS/state-sum" "$STATE/home.uidl"
 	poll
 	assert_status 0
 	cp "$STATE/home.uidl" good
@@ -121,6 +127,69 @@ damaged() {
 	damaged 'no first line' 0
 	grep -v '^try ' good >"$STATE/home.uidl"
 	damaged 'no attempts' 0
+}
+
+# Messages 1 and 2 are known, 3 and 4 came since; all have one size.
+make_small_state() {
+	start_fakepop -e 'messages 4 300' -e 'session 1 hide 3' -e 'session 1 hide 4'
+	use
+	poll
+	assert_status 0
+	assert_equal "$(mail)" '1 2'
+}
+
+@test "one octet of the state that makes a known id that of a new message loses nothing" {
+	local keep
+
+	for keep in forever never; do
+		rm -rf "$STATE" Maildir
+		make_small_state
+		use "keep = $keep"
+		sed -i 's/ uid-2$/ uid-3/' "$STATE/home.uidl"
+		poll
+		assert_status 0
+		assert_stderr_has 'the state was damaged: set aside as'
+		assert_stderr_has '; all mail is fetched once more, to be compared with what is here'
+		assert_equal "$keep: $(mail)" "$keep: 1 2 3 4"
+		poll --no-mail-status 9
+		assert_equal "$keep: $status, $stderr" "$keep: 9, "
+		assert_equal "$(mail)" '1 2 3 4'
+	done
+}
+
+@test "a line of the state that is gone, and was a deletion, hides no message that has its id now" {
+	start_fakepop -e 'messages 3 300' -e 'uidl 1 again' -e 'uidl 3 again' -e 'session 1 hide 3' -e 'session 2+ hide 1'
+	use 'keep = never'
+	poll
+	assert_status 0
+	grep -qx 'bye again' "$STATE/home.uidl"
+	sed -i '/^bye again$/d' "$STATE/home.uidl"
+	use
+	poll
+	assert_status 0
+	assert_stderr_has 'the state was damaged'
+	assert_equal "$(mail)" '1 2 3'
+}
+
+@test "a state without sums, as by hand, is compared with the mailbox once, without alarm" {
+	local keep
+
+	for keep in forever never; do
+		rm -rf "$STATE" Maildir
+		make_small_state
+		use "keep = $keep"
+		sed -i '/^sum /d' "$STATE/home.uidl"
+		poll -v
+		assert_status 0
+		assert_stderr_has 'the state was not written to its end: what its lines 1 to '
+		assert_equal "$(asked 2 RETR)" '1 2 3 4'
+		assert_equal "$keep: $(mail)" "$keep: 1 2 3 4"
+		poll
+		assert_equal "$(asked 3 RETR)" ''
+		assert_equal "$stderr" ''
+	done
+	run ls "$STATE"
+	refute_output_has damaged
 }
 
 @test "a state of a hundred megabytes of anything is set aside in bounded time and memory" {

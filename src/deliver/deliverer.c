@@ -67,12 +67,13 @@ static int
 open_state(struct deliverer *d, struct error *err)
 {
 	enum uidl_access access = is_reading_only(d) ? UIDL_READ_ONLY : UIDL_LOCKED;
-	char *damaged = NULL;
+	char *damaged = NULL, *doubt;
 
 	d->uidl = uidl_open(d->settings->state_dir, d->account->name, access, &damaged, err);
-	if (damaged != NULL)
-		log_warn(
-			"the state was damaged: set aside as '%s', its good part is used", damaged);
+	doubt = d->uidl != NULL ? welcome_describe_doubt(uidl_doubt(d->uidl), damaged) : NULL;
+	if (doubt != NULL)
+		log_line(damaged != NULL ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "%s", doubt);
+	free(doubt);
 	free(damaged);
 	return d->uidl != NULL ? 0 : -1;
 }

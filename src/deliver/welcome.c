@@ -9,6 +9,20 @@
 #include "base/xalloc.h"
 #include "deliver/dest/dest.h"
 
+char *
+welcome_describe_doubt(const struct uidl_doubt *doubt, const char *aside)
+{
+	if (aside != NULL)
+		return xasprintf("the state was damaged: set aside as '%s' (lines %zu to %zu); "
+				 "all mail is fetched once more, to be compared with what is here",
+			aside, doubt->first_line, doubt->last_line);
+	if (doubt->first_line == 0 || doubt->is_damaged)
+		return NULL;
+	return xasprintf("the state was not written to its end: what its lines %zu to %zu tell of "
+			 "is fetched once more, to be compared with what is here",
+		doubt->first_line, doubt->last_line);
+}
+
 int64_t
 welcome_back_off(uint32_t refusals)
 {
@@ -117,10 +131,14 @@ settle_run(const struct account *account, struct uidl *uidl, size_t first, size_
 		run = 0;
 	for (size_t i = 0; i < run; i++) {
 		const struct uidl_try *try = uidl_try_at(uidl, first + i);
+		struct uidl_entry *entry;
 
 		if (!claims[i].delivered)
 			continue;
-		uidl_add_got(uidl, now, try->octets, &try->digest, &try->id);
+		entry = uidl_add_got(uidl, now, try->octets, &try->digest, &try->id);
+		/* What nobody vouches for may have another message's id: its digest tells. */
+		if (try->in_doubt)
+			uidl_add_off(uidl, entry, now);
 		(*delivered_out)++;
 	}
 	free(claims);

@@ -24,6 +24,12 @@
 #define WELCOME_BACKOFF     (15 * 60)
 #define WELCOME_BACKOFF_MAX (24 * 60 * 60)
 
+/*
+ * What is to be said of a state that was not believed in all; NULL: nothing. `aside` is where a
+ * damaged one was put, or NULL. The caller frees it.
+ */
+char *welcome_describe_doubt(const struct uidl_doubt *doubt, const char *aside);
+
 /* How long the account is left alone after `refusals` in a row: 0, or seconds. */
 int64_t welcome_back_off(uint32_t refusals);
 

@@ -45,6 +45,7 @@ import shutil
 import signal
 import subprocess
 import time
+import zlib
 
 LIMIT = 60
 LINGER = 15
@@ -397,6 +398,7 @@ class State:
 
     SHAPES = {
         "dest": 1, "try": 4, "got": 4, "off": (2, 3), "bye": (1, 2), "drop": 1, "end": 0, "fact": (2, 3, 4),
+        "sum": 1,
     }
 
     def __init__(self, path):
@@ -408,6 +410,7 @@ class State:
             raise ValueError("its first line is %r" % lines[0])
         self.known, self.tries, self.facts = [], [], {}
         self._digests = {}
+        check_sums(lines)
         for line in lines[1:]:
             words = line.split(" ")
             shape = self.SHAPES.get(words[0])
@@ -442,6 +445,29 @@ class State:
 
     def _fact(self, what, *values):
         self.facts[what] = values
+
+    def _sum(self, value):
+        pass
+
+
+def check_sums(lines):
+    """A sum behind each commit, the last one behind all; each goes on from the one before."""
+    crc, summed = 0, False
+    for line in lines:
+        summed = line.startswith("sum ")
+        if summed and line != "sum %08x" % crc:
+            raise ValueError("it has the line %r where %08x is right" % (line, crc))
+        if not summed:
+            crc = zlib.crc32(line.encode() + b"\n", crc)
+    if not summed:
+        raise ValueError("its last line has no sum")
+
+
+def write_sum(path):
+    """What was written behind the last line of a state, as if the program had done so."""
+    lines = [line for line in read(path).splitlines(True) if not line.startswith(b"sum ")]
+    with open(path, "ab") as file:
+        file.write(b"sum %08x\n" % zlib.crc32(b"".join(lines)))
 
 
 def read(path):

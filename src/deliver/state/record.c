@@ -1,6 +1,7 @@
 #include "deliver/state/record.h"
 
 #include <assert.h>
+#include <inttypes.h>
 #include <string.h>
 
 #include "base/hex.h"
@@ -8,6 +9,9 @@
 
 /* The first line without its last field, the version of the grammar. */
 #define FIRST_WORD "pophaul-uidl "
+
+/* Of a sum, in hex. */
+#define SUM_DIGITS 8
 
 /* What is left of a line. */
 struct cursor {
@@ -246,6 +250,25 @@ parse_got(struct cursor *line, struct record *record)
 	return parse_id(line, &record->id);
 }
 
+/* Eight digits as they are written: one that reads the same is another line all the same. */
+static int
+parse_sum(struct cursor *line, uint32_t *sum_out)
+{
+	struct cursor field;
+
+	if (next_field(line, &field) != 0 || field.end - field.at != SUM_DIGITS)
+		return -1;
+	*sum_out = 0;
+	for (const char *p = field.at; p < field.end; p++) {
+		int digit = *p >= 'A' && *p <= 'F' ? -1 : hex_value(*p);
+
+		if (digit < 0)
+			return -1;
+		*sum_out = *sum_out << 4 | (uint32_t)digit;
+	}
+	return 0;
+}
+
 static int
 parse_fields(const struct cursor *word, struct cursor *line, struct record *record)
 {
@@ -273,6 +296,10 @@ parse_fields(const struct cursor *word, struct cursor *line, struct record *reco
 	if (is_word(word, "dest")) {
 		record->kind = RECORD_DEST;
 		return parse_text(line, RECORD_TEXT_MAX, record);
+	}
+	if (is_word(word, "sum")) {
+		record->kind = RECORD_SUM;
+		return parse_sum(line, &record->sum);
 	}
 	if (is_word(word, "end")) {
 		record->kind = RECORD_END;
@@ -440,6 +467,9 @@ record_format(struct buf *out, const struct record *record)
 	case RECORD_FAILURES:
 		buf_printf(out, "fact failures %u %llu %s", (unsigned)record->count,
 			(unsigned long long)when, error_class_name(record->class));
+		break;
+	case RECORD_SUM:
+		buf_printf(out, "sum %0*" PRIx32, SUM_DIGITS, record->sum);
 		break;
 	case RECORD_UNKNOWN_FACT:
 		assert(!"only read");

@@ -35,6 +35,7 @@ enum record_kind {
 	RECORD_LOGIN,
 	RECORD_NUMBER,
 	RECORD_FAILURES,
+	RECORD_SUM,
 	RECORD_UNKNOWN_FACT
 };
 
@@ -50,6 +51,7 @@ struct record {
 	enum uidl_number which; /* NUMBER */
 	uint32_t count;         /* FAILURES */
 	enum error_class class; /* FAILURES */
+	uint32_t sum;           /* SUM */
 	struct digest digest;
 	struct uidl_id id;
 };

@@ -3,18 +3,35 @@
 #include <string.h>
 
 #include "deliver/state/record.h"
+#include "deliver/state/sum.h"
+
+/* A sum so often: what a cut takes away takes the doubt of no more than these with it. */
+#define SUM_EVERY 4096
 
 /* A new file that is being filled, and what holds at its end. */
 struct writer {
 	struct state_writer *file;
-	size_t records;
+	size_t records, summed; /* in all; that have their sum */
+	uint32_t sum;
 	const char *dest;
 };
+
+static void
+write_sum(struct writer *writer)
+{
+	record_format(
+		&writer->file->text, &(struct record){.kind = RECORD_SUM, .sum = writer->sum});
+	writer->summed = writer->records;
+}
 
 static int
 write_record(struct writer *writer, const struct record *record, struct error *err)
 {
-	record_format(&writer->file->text, record);
+	struct buf *text = &writer->file->text;
+	size_t start = text->len;
+
+	record_format(text, record);
+	writer->sum = sum_add(writer->sum, buf_data(text) + start, text->len - start);
 	writer->records++;
 	return state_file_put(writer->file, err);
 }
@@ -45,10 +62,8 @@ write_tries(const struct rewrite_content *content, struct writer *writer, struct
 			.id = try->id,
 		};
 
-		/* A doubt that is not in the file would be gone after a death. */
-		if (!try->in_doubt &&
-			(write_dest(writer, try->dest, err) != 0 ||
-				write_record(writer, &record, err) != 0))
+		if (write_dest(writer, try->dest, err) != 0 ||
+			write_record(writer, &record, err) != 0)
 			return -1;
 	}
 	return write_dest(writer, tries_dest(content->tries), err);
@@ -71,8 +86,12 @@ write_entries(const struct rewrite_content *content, struct writer *writer, enum
 			.id = id_table_id(content->table, entry),
 		};
 
-		if (entry->status == status && write_record(writer, &record, err) != 0)
+		if (entry->status != status)
+			continue;
+		if (write_record(writer, &record, err) != 0)
 			return -1;
+		if (writer->records - writer->summed >= SUM_EVERY)
+			write_sum(writer);
 	}
 	return 0;
 }
@@ -91,20 +110,30 @@ write_facts(const struct uidl_facts *facts, struct writer *writer, struct error 
 
 /*
  * The order gives the same state when it is replayed: an `off` stands for itself only where no
- * `got` was before, and a try must not meet the `got` of another message with its id and digest.
+ * `got` was before, and a try must not meet the `got` of another message with its id and digest. A
+ * file that is cut has its facts still: what they doubt must not be believed for that.
  */
 int
-rewrite_all(const struct rewrite_content *content, struct state_writer *file, size_t *records_out,
-	struct error *err)
+rewrite_all(const struct rewrite_content *content, struct state_writer *file,
+	struct rewrite_result *result_out, struct error *err)
 {
-	struct writer writer = {.file = file};
+	static const char first[] = RECORD_FIRST_LINE "\n";
+	struct writer writer = {.file = file, .sum = sum_add(SUM_START, first, sizeof first - 1)};
+	const struct tries *tries = content->tries;
+	bool in_doubt = tries->count != 0 && tries->list[0].in_doubt;
 
-	buf_append_string(&file->text, RECORD_FIRST_LINE "\n");
-	if (write_entries(content, &writer, UIDL_OFF, err) != 0 ||
-		write_entries(content, &writer, UIDL_GOT, err) != 0 ||
-		write_facts(content->facts, &writer, err) != 0 ||
-		write_tries(content, &writer, err) != 0)
+	buf_append_string(&file->text, first);
+	if (write_facts(content->facts, &writer, err) != 0 ||
+		write_entries(content, &writer, UIDL_OFF, err) != 0 ||
+		write_entries(content, &writer, UIDL_GOT, err) != 0)
 		return -1;
-	*records_out = writer.records;
+	if (in_doubt)
+		write_sum(&writer);
+	if (write_tries(content, &writer, err) != 0)
+		return -1;
+	if (!in_doubt)
+		write_sum(&writer);
+	result_out->records = writer.records;
+	result_out->sum = writer.sum;
 	return 0;
 }

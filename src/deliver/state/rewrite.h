@@ -7,6 +7,7 @@
 #define POPHAUL_DELIVER_STATE_REWRITE_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/error.h"
 #include "deliver/state/idtable.h"
@@ -21,11 +22,18 @@ struct rewrite_content {
 	const struct tries *tries;
 };
 
+/* What was written. */
+struct rewrite_result {
+	size_t records; /* without first line and sums */
+	uint32_t sum;   /* what the next sum goes on from */
+};
+
 /*
- * Put the first line and all records into a file that was begun; `records_out` gets how many
- * records, to be followed by state_file_replace(). ERROR_WRITE: the writer is released.
+ * Put the first line, all records and their sums into a file that was begun, to be followed by
+ * state_file_replace(). Tries in doubt come behind the last sum: so they are in doubt for the next
+ * reader too, until a commit settles them. ERROR_WRITE: the writer is released.
  */
 int rewrite_all(const struct rewrite_content *content, struct state_writer *file,
-	size_t *records_out, struct error *err) __attribute__((warn_unused_result));
+	struct rewrite_result *result_out, struct error *err) __attribute__((warn_unused_result));
 
 #endif

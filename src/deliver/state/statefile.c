@@ -117,11 +117,13 @@ state_file_next(struct state_file *file, char **line_out, size_t *len_out, struc
 			*line_out = text;
 			*len_out = (size_t)(newline - text);
 			file->line_len = *len_out + 1;
+			file->line++;
 			return 1;
 		}
 		/* The rest of a line that is too long is passed by in pieces. */
 		if (newline != NULL || file->text.len > RECORD_LINE_MAX) {
 			file->has_long_line = true;
+			file->line += newline != NULL;
 			is_long = newline == NULL;
 			pass_line(file,
 				newline != NULL ? (size_t)(newline + 1 - text) : file->text.len);
@@ -135,6 +137,19 @@ state_file_next(struct state_file *file, char **line_out, size_t *len_out, struc
 			return more;
 		}
 	}
+}
+
+int
+state_file_rewind(struct state_file *file, struct error *err)
+{
+	if (lseek(file->fd, 0, SEEK_SET) != 0)
+		return error_set_errno(
+			err, ERROR_WRITE, "cannot read state file '%s' again", file->path);
+	buf_clear(&file->text);
+	file->end = 0;
+	file->line_len = file->line = 0;
+	file->is_torn = file->has_long_line = false;
+	return 0;
 }
 
 int

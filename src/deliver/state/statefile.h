@@ -5,6 +5,7 @@
  *
  *	state_file_open()
  *	state_file_next() …          until 0; then is_torn and has_long_line hold
+ *	state_file_rewind()          to read it once more
  *	state_file_cut()             when is_torn
  *	state_file_append() …        or state_file_begin(), state_file_put() …, state_file_replace()
  *	state_file_release()
@@ -23,9 +24,10 @@
 struct state_file {
 	char *dir, *path;
 	int fd;             /* -1: there is no file */
-	off_t end;          /* behind the last line */
+	off_t end;          /* behind the last line; while reading: its beginning */
 	struct buf text;    /* read and not yet handed out; what is left at the end is torn */
 	size_t line_len;    /* octets of `text` that the last line took */
+	size_t line;        /* its number, from 1 */
 	bool is_torn;       /* something stands behind the last LF */
 	bool has_long_line; /* a line longer than a record can be: damage, passed by */
 };
@@ -50,6 +52,10 @@ void state_file_release(struct state_file *file);
  * ERROR_WRITE: -1.
  */
 int state_file_next(struct state_file *file, char **line_out, size_t *len_out, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* Read from the beginning again. ERROR_WRITE. */
+int state_file_rewind(struct state_file *file, struct error *err)
 	__attribute__((warn_unused_result));
 
 /* Cut off what stands behind the last line. ERROR_WRITE. */

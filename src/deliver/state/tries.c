@@ -30,7 +30,7 @@ tries_clear(struct tries *tries)
 		free((char *)tries->list[i].token);
 		free((char *)tries->list[i].id.data);
 	}
-	tries->count = tries->open = tries->cursor = 0;
+	tries->count = tries->open = tries->cursor = tries->block = 0;
 }
 
 void
@@ -88,6 +88,26 @@ tries_settle(struct tries *tries, const struct record *got)
 			tries_clear(tries);
 		return;
 	}
+}
+
+void
+tries_begin_block(struct tries *tries)
+{
+	tries->block = tries->count;
+}
+
+void
+tries_drop_block(struct tries *tries)
+{
+	for (size_t i = tries->block; i < tries->count; i++) {
+		if (tries->list[i].token != NULL)
+			tries->open--;
+		free((char *)tries->list[i].token);
+		free((char *)tries->list[i].id.data);
+	}
+	tries->count = tries->block;
+	if (tries->open == 0)
+		tries_clear(tries);
 }
 
 void

@@ -19,6 +19,7 @@ struct tries {
 	size_t count, size;
 	size_t open;   /* not settled */
 	size_t cursor; /* where the next settled one is looked for */
+	size_t block;  /* the first one of the block that is being read */
 	char **dests;  /* every destination of the log; the last one holds */
 	size_t dest_count;
 };
@@ -34,6 +35,10 @@ void tries_add(struct tries *tries, const struct record *record);
 
 /* A `got`: the oldest try of its id and digest is settled. */
 void tries_settle(struct tries *tries, const struct record *got);
+
+/* What is added from here on can be dropped again, but for what is settled. */
+void tries_begin_block(struct tries *tries);
+void tries_drop_block(struct tries *tries);
 
 /* The log is read: from now on the list holds what is not settled, and nothing else; all of it in doubt or none. */
 void tries_finish(struct tries *tries, bool in_doubt);

@@ -6,17 +6,17 @@
 #include <unistd.h>
 
 #include "base/buf.h"
+#include "base/clock.h"
 #include "base/file.h"
 #include "base/xalloc.h"
 #include "deliver/state/idtable.h"
+#include "deliver/state/ledger.h"
 #include "deliver/state/record.h"
 #include "deliver/state/rewrite.h"
 #include "deliver/state/statefile.h"
+#include "deliver/state/sum.h"
 #include "deliver/state/tries.h"
 #include "link/link.h"
-
-/* About the length of a `got`: the table is made for as many as fit the file. */
-#define RECORD_USUAL 64
 
 /* Dead records that are not worth a new file. */
 #define COMPACT_MIN_DEAD 128
@@ -26,161 +26,36 @@ struct uidl {
 	int lock; /* -1: none */
 	struct state_file file;
 	struct buf queue;
-	size_t records, queued; /* in the file, without its first line; in the queue */
-	bool ahead;             /* what is in memory is not what is in the file, since: */
-	struct error failure;   /* the write that failed */
-	bool has_try;           /* the log has a `try` that no `end` follows */
-	struct id_table *table;
-	struct tries tries;
-	struct uidl_facts facts;
+	size_t queued;        /* records in the queue */
+	bool ahead;           /* what is in memory is not what is in the file, since: */
+	struct error failure; /* the write that failed */
+	struct ledger ledger;
 };
-
-static struct uidl_entry *
-add_entry(struct uidl *uidl, const struct record *record, enum uidl_status status)
-{
-	struct uidl_entry entry = {
-		.when = record->when,
-		.octets = record->octets,
-		.digest = record->digest,
-		.status = (uint8_t)status,
-	};
-
-	return id_table_add(uidl->table, &record->id, &entry);
-}
-
-static void
-replay_off(struct uidl *uidl, const struct record *record)
-{
-	struct uidl_entry *entry = record->has_digest
-		? id_table_find_exact(uidl->table, &record->id, &record->digest)
-		: id_table_find(uidl->table, &record->id);
-
-	if (entry != NULL) {
-		id_table_set_status(uidl->table, entry, UIDL_OFF);
-		entry->when = record->when;
-	} else if (record->has_digest) {
-		add_entry(uidl, record, UIDL_OFF)->octets = LINK_OCTETS_UNKNOWN;
-	}
-}
-
-static void
-replay_bye(struct uidl *uidl, const struct record *record)
-{
-	struct uidl_entry *entry;
-
-	if (record->kind == RECORD_DROP)
-		entry = id_table_find_off(uidl->table, &record->digest);
-	else if (record->has_digest)
-		entry = id_table_find_exact(uidl->table, &record->id, &record->digest);
-	else
-		entry = id_table_find(uidl->table, &record->id);
-	if (entry != NULL)
-		id_table_set_status(uidl->table, entry, UIDL_DEAD);
-}
-
-static void
-replay(struct uidl *uidl, const struct record *record)
-{
-	uidl->records++;
-	switch (record->kind) {
-	case RECORD_DEST:
-		(void)tries_set_dest(&uidl->tries, record->text, record->text_len);
-		break;
-	case RECORD_TRY:
-		tries_add(&uidl->tries, record);
-		uidl->has_try = true;
-		break;
-	case RECORD_GOT:
-		tries_settle(&uidl->tries, record);
-		add_entry(uidl, record, UIDL_GOT);
-		break;
-	case RECORD_OFF:
-		replay_off(uidl, record);
-		break;
-	case RECORD_BYE:
-	case RECORD_DROP:
-		replay_bye(uidl, record);
-		break;
-	case RECORD_END:
-		tries_clear(&uidl->tries);
-		uidl->has_try = false;
-		break;
-	case RECORD_LOGIN:
-	case RECORD_NUMBER:
-	case RECORD_FAILURES:
-		record_apply_fact(record, &uidl->facts);
-		break;
-	case RECORD_UNKNOWN_FACT:
-		break;
-	}
-}
-
-static int
-refuse_version(const struct uidl *uidl, struct error *err)
-{
-	return error_set(err, ERROR_CONFIG,
-		"state file '%s' was written by another version of pophaul: use that version, or move the file away and have all mail fetched again",
-		uidl->file.path);
-}
-
-/* Read and replay. `is_damaged_out`: something was not readable. */
-static int
-load_records(struct uidl *uidl, bool *is_damaged_out, struct error *err)
-{
-	struct state_file *file = &uidl->file;
-	enum record_first first = RECORD_FIRST_MISSING;
-	bool has_first = false, is_damaged = false;
-	struct record record;
-	char *line;
-	size_t len;
-	int more;
-
-	while ((more = state_file_next(file, &line, &len, err)) > 0) {
-		if (!has_first)
-			first = record_check_first(line, len, false);
-		if (first == RECORD_FIRST_OTHER_VERSION)
-			return refuse_version(uidl, err);
-		if (!has_first && first == RECORD_FIRST_OURS) {
-			has_first = true;
-			continue;
-		}
-		has_first = true;
-		if (record_parse(line, len, &record) == 0)
-			replay(uidl, &record);
-		else
-			is_damaged = true;
-	}
-	/* Files are made whole, first line and all: one without has lost it elsewhere. */
-	if (more == 0 && !has_first)
-		first = record_check_first(buf_data(&file->text), file->text.len, true);
-	if (first == RECORD_FIRST_OTHER_VERSION)
-		return refuse_version(uidl, err);
-	*is_damaged_out = is_damaged || first == RECORD_FIRST_MISSING || file->has_long_line;
-	return more;
-}
 
 /* Put a new file with all that is in memory in the place of the old one. */
 static int
 write_anew(struct uidl *uidl, struct error *err)
 {
-	const struct rewrite_content content = {
-		.table = uidl->table, .facts = &uidl->facts, .tries = &uidl->tries};
+	const struct rewrite_content content = {.table = uidl->ledger.table,
+		.facts = &uidl->ledger.facts,
+		.tries = &uidl->ledger.tries};
 	struct state_writer writer;
-	size_t records;
+	struct rewrite_result result;
 
 	if (state_file_begin(&uidl->file, &writer, err) != 0 ||
-		rewrite_all(&content, &writer, &records, err) != 0)
+		rewrite_all(&content, &writer, &result, err) != 0)
 		return -1;
 	if (state_file_replace(&uidl->file, &writer, err) != 0) {
 		uidl->ahead = true;
 		uidl->failure = *err;
 		return -1;
 	}
-	uidl->records = records;
+	uidl->ledger.records = result.records;
+	uidl->ledger.sum = result.sum;
 	return 0;
 }
 
-/* The damaged file keeps its octets under another name; the readable records go on under its own. */
+/* The damaged file keeps its octets under another name; the digests go on under its own. */
 static int
 set_aside(struct uidl *uidl, char **damaged_out, struct error *err)
 {
@@ -203,22 +78,24 @@ static int
 load_state(struct uidl *uidl, const char *state_dir, const char *name, char **damaged_out,
 	struct error *err)
 {
-	bool is_locked = uidl->access == UIDL_LOCKED, is_damaged = false;
+	bool is_locked = uidl->access == UIDL_LOCKED;
+	struct ledger *ledger = &uidl->ledger;
 	off_t size = 0;
 
 	if (state_file_open(&uidl->file, state_dir, name, is_locked, &size, err) != 0)
 		return -1;
-	uidl->table = id_table_new((size_t)size / RECORD_USUAL);
+	ledger_init(ledger, size);
 	if (uidl->file.fd < 0)
 		return is_locked ? write_anew(uidl, err) : 0;
-	if (load_records(uidl, &is_damaged, err) != 0)
+	if (ledger_read(ledger, &uidl->file, clock_wall_seconds(), err) != 0)
 		return -1;
-	tries_finish(&uidl->tries, is_damaged);
 	if (!is_locked)
 		return 0;
-	if (is_damaged)
+	if (ledger->doubt.is_damaged)
 		return set_aside(uidl, damaged_out, err);
-	if (state_file_is_doubtful(&uidl->file))
+	/* What the next commit adds must not vouch for what is in doubt. */
+	if (ledger->doubt.first_line != 0 || state_file_is_doubtful(&uidl->file) ||
+		(uidl->file.is_torn && ledger->tries.count != 0))
 		return write_anew(uidl, err);
 	return uidl->file.is_torn ? state_file_cut(&uidl->file, err) : 0;
 }
@@ -259,79 +136,84 @@ uidl_close(struct uidl *uidl)
 	if (uidl == NULL)
 		return;
 	state_file_release(&uidl->file);
-	tries_release(&uidl->tries);
-	id_table_free(uidl->table);
+	ledger_release(&uidl->ledger);
 	buf_release(&uidl->queue);
 	if (uidl->lock >= 0)
 		close(uidl->lock);
 	free(uidl);
 }
 
+const struct uidl_doubt *
+uidl_doubt(const struct uidl *uidl)
+{
+	return &uidl->ledger.doubt;
+}
+
 const struct uidl_facts *
 uidl_facts(const struct uidl *uidl)
 {
-	return &uidl->facts;
+	return &uidl->ledger.facts;
 }
 
 struct uidl_entry *
 uidl_find(struct uidl *uidl, const struct uidl_id *id)
 {
-	return id_table_find(uidl->table, id);
+	return id_table_find(uidl->ledger.table, id);
 }
 
 struct uidl_entry *
 uidl_find_next(struct uidl *uidl, const struct uidl_entry *entry)
 {
-	return id_table_find_next(uidl->table, entry);
+	return id_table_find_next(uidl->ledger.table, entry);
 }
 
 struct uidl_entry *
 uidl_find_exact(struct uidl *uidl, const struct uidl_id *id, const struct digest *digest)
 {
-	return id_table_find_exact(uidl->table, id, digest);
+	return id_table_find_exact(uidl->ledger.table, id, digest);
 }
 
 struct uidl_entry *
 uidl_find_digest(struct uidl *uidl, const struct digest *digest)
 {
-	return id_table_find_digest(uidl->table, digest);
+	return id_table_find_digest(uidl->ledger.table, digest);
 }
 
 struct uidl_entry *
 uidl_each(struct uidl *uidl, size_t *at)
 {
-	return id_table_each(uidl->table, at);
+	return id_table_each(uidl->ledger.table, at);
 }
 
 struct uidl_entry *
 uidl_entry_at(struct uidl *uidl, uint32_t index)
 {
-	return index != UIDL_NO_ENTRY ? id_table_at(uidl->table, index) : NULL;
+	return index != UIDL_NO_ENTRY ? id_table_at(uidl->ledger.table, index) : NULL;
 }
 
 struct uidl_id
 uidl_entry_id(const struct uidl *uidl, const struct uidl_entry *entry)
 {
-	return id_table_id(uidl->table, entry);
+	return id_table_id(uidl->ledger.table, entry);
 }
 
 size_t
 uidl_try_count(const struct uidl *uidl)
 {
-	return uidl->tries.count;
+	return uidl->ledger.tries.count;
 }
 
 const struct uidl_try *
 uidl_try_at(const struct uidl *uidl, size_t index)
 {
-	assert(index < uidl->tries.count);
-	return &uidl->tries.list[index];
+	assert(index < uidl->ledger.tries.count);
+	return &uidl->ledger.tries.list[index];
 }
 
 int64_t
 uidl_delivery_time(const struct uidl *uidl, int64_t now)
 {
-	return id_table_delivery_time(uidl->table, now);
+	return id_table_delivery_time(uidl->ledger.table, now);
 }
 
 static void
@@ -347,10 +229,10 @@ queue_record(struct uidl *uidl, const struct record *record)
 void
 uidl_clear_tries(struct uidl *uidl)
 {
-	if (uidl->has_try)
+	if (uidl->ledger.has_try)
 		queue_record(uidl, &(struct record){.kind = RECORD_END});
-	uidl->has_try = false;
-	tries_clear(&uidl->tries);
+	uidl->ledger.has_try = false;
+	tries_clear(&uidl->ledger.tries);
 }
 
 void
@@ -359,7 +241,7 @@ uidl_add_dest(struct uidl *uidl, const char *text)
 	struct record record = {
 		.kind = RECORD_DEST, .text = text, .text_len = strnlen(text, RECORD_TEXT_MAX)};
 
-	if (tries_set_dest(&uidl->tries, text, record.text_len))
+	if (tries_set_dest(&uidl->ledger.tries, text, record.text_len))
 		queue_record(uidl, &record);
 }
 
@@ -378,7 +260,7 @@ uidl_add_try(struct uidl *uidl, const char *token, uint64_t octets, const struct
 
 	assert(record.text_len <= UIDL_TOKEN_MAX && id->len <= LINK_UIDL_MAX);
 	queue_record(uidl, &record);
-	uidl->has_try = true;
+	uidl->ledger.has_try = true;
 }
 
 struct uidl_entry *
@@ -395,18 +277,18 @@ uidl_add_got(struct uidl *uidl, int64_t when, uint64_t octets, const struct dige
 
 	assert(id->len <= LINK_UIDL_MAX);
 	queue_record(uidl, &record);
-	return add_entry(uidl, &record, UIDL_GOT);
+	return ledger_add_entry(&uidl->ledger, &record, UIDL_GOT);
 }
 
 /* The entry's id, and its digest where the id alone would not do. */
 static struct record
 which_record(struct uidl *uidl, const struct uidl_entry *entry)
 {
-	struct uidl_id id = id_table_id(uidl->table, entry);
-	const struct uidl_entry *first = id_table_find(uidl->table, &id);
+	struct uidl_id id = id_table_id(uidl->ledger.table, entry);
+	const struct uidl_entry *first = id_table_find(uidl->ledger.table, &id);
 
 	return (struct record){
-		.has_digest = id_table_find_next(uidl->table, first) != NULL,
+		.has_digest = id_table_find_next(uidl->ledger.table, first) != NULL,
 		.digest = entry->digest,
 		.id = id,
 	};
@@ -424,7 +306,7 @@ uidl_add_off(struct uidl *uidl, struct uidl_entry *entry, int64_t when)
 	record.kind = RECORD_OFF;
 	record.when = when;
 	queue_record(uidl, &record);
-	id_table_set_status(uidl->table, entry, UIDL_OFF);
+	id_table_set_status(uidl->ledger.table, entry, UIDL_OFF);
 	entry->when = when;
 }
 
@@ -439,7 +321,7 @@ uidl_add_bye(struct uidl *uidl, struct uidl_entry *entry)
 		record.kind = RECORD_BYE;
 	}
 	queue_record(uidl, &record);
-	id_table_set_status(uidl->table, entry, UIDL_DEAD);
+	id_table_set_status(uidl->ledger.table, entry, UIDL_DEAD);
 }
 
 void
@@ -465,7 +347,7 @@ static void
 add_fact(struct uidl *uidl, const struct record *record)
 {
 	queue_record(uidl, record);
-	record_apply_fact(record, &uidl->facts);
+	record_apply_fact(record, &uidl->ledger.facts);
 }
 
 void
@@ -477,7 +359,7 @@ uidl_add_login(struct uidl *uidl, int64_t when, int64_t delay)
 void
 uidl_add_number(struct uidl *uidl, enum uidl_number which, int64_t number)
 {
-	if (uidl->facts.numbers[which] != number)
+	if (uidl->ledger.facts.numbers[which] != number)
 		add_fact(uidl,
 			&(struct record){.kind = RECORD_NUMBER, .which = which, .when = number});
 }
@@ -490,18 +372,32 @@ uidl_add_failures(struct uidl *uidl, uint32_t count, int64_t when, enum error_cl
 			.kind = RECORD_FAILURES, .count = count, .when = when, .class = class});
 }
 
+/* The sum goes out with what it vouches for: a write that is torn has none. */
+static void
+queue_sum(struct uidl *uidl)
+{
+	const struct buf *queue = &uidl->queue;
+	struct record record = {
+		.kind = RECORD_SUM, .sum = sum_add(uidl->ledger.sum, buf_data(queue), queue->len)};
+
+	record_format(&uidl->queue, &record);
+	uidl->ledger.sum = record.sum;
+}
+
 int
 uidl_commit(struct uidl *uidl, struct error *err)
 {
 	if (!uidl->ahead && uidl->queue.len == 0)
 		return 0;
 	if (!uidl->ahead)
+		queue_sum(uidl);
+	if (!uidl->ahead)
 		uidl->ahead = state_file_append(&uidl->file, &uidl->queue, &uidl->failure) != 0;
 	if (uidl->ahead) {
 		*err = uidl->failure;
 		return -1;
 	}
-	uidl->records += uidl->queued;
+	uidl->ledger.records += uidl->queued;
 	uidl->queued = 0;
 	buf_clear(&uidl->queue);
 	return 0;
@@ -513,9 +409,9 @@ drop_expired(struct uidl *uidl, int64_t now)
 	struct uidl_entry *entry;
 	size_t live = 0, at = 0;
 
-	while ((entry = id_table_each(uidl->table, &at)) != NULL) {
+	while ((entry = id_table_each(uidl->ledger.table, &at)) != NULL) {
 		if (entry->status == UIDL_OFF && now - UIDL_OFF_SECONDS > entry->when)
-			id_table_set_status(uidl->table, entry, UIDL_DEAD);
+			id_table_set_status(uidl->ledger.table, entry, UIDL_DEAD);
 		else
 			live++;
 	}
@@ -528,8 +424,9 @@ uidl_compact(struct uidl *uidl, int64_t now, struct error *err)
 	size_t live;
 
 	assert(uidl->access == UIDL_LOCKED && uidl->queue.len == 0);
-	live = drop_expired(uidl, now) + uidl->tries.count;
-	if (uidl->ahead || uidl->records < 2 * live || uidl->records - live < COMPACT_MIN_DEAD)
+	live = drop_expired(uidl, now) + uidl->ledger.tries.count;
+	if (uidl->ahead || uidl->ledger.records < 2 * live ||
+		uidl->ledger.records - live < COMPACT_MIN_DEAD)
 		return 0;
 	return write_anew(uidl, err);
 }

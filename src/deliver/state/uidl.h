@@ -27,6 +27,7 @@
  *	fact emptied WHEN                   the last listing was empty
  *	fact id NUMBER                      which state this is, among all of one account
  *	fact failures COUNT WHEN CLASS      sessions failed in a row; COUNT 0 ends the row
+ *	sum CRC                             vouches for the lines before
  *
  * Octets outside 0x21-0x7E and '%' are written %XX. A UID field "%" is the
  * empty id, "%-" a message of a server without UIDL; OCTETS "-" is a size that
@@ -36,9 +37,15 @@
  * `got` settles the oldest `try` of its id and digest. A `bye` or `drop` that
  * matches nothing, and a fact of an unknown kind, mean nothing.
  *
- * Ended by LF; an unended last line is cut off. Any other unreadable line (or an
- * empty file): the file is set aside as NAME.uidl.damaged-TIME, a warning is
- * due, the readable records are kept. A first line of another version is refused.
+ * Each commit ends with a `sum`: the CRC-32 of the lines since the last `sum`, the
+ * first line included, going on from the value that stands there (from 0 at the first): so it
+ * tells too when whole commits are missing, doubled or in another order. Eight digits in hex.
+ *
+ * Ended by LF; an unended last line is cut off. A line that cannot be read, a sum that is wrong
+ * (or an empty file): the file is set aside as NAME.uidl.damaged-TIME, a warning is due, and
+ * nothing but the digests is believed: what was delivered is `off`. Records behind the last
+ * sum were never confirmed (their write was torn, or somebody made the file by hand): `off` the
+ * same, but no warning. A first line of another version is refused.
  */
 #ifndef POPHAUL_DELIVER_STATE_UIDL_H
 #define POPHAUL_DELIVER_STATE_UIDL_H
@@ -107,7 +114,7 @@ struct uidl_try {
 	uint64_t octets;
 	struct digest digest;
 	struct uidl_id id;
-	bool in_doubt; /* the log was damaged */
+	bool in_doubt; /* the log was damaged, or its end torn */
 };
 
 /* Facts of one number, mostly a time; 0: not so. */
@@ -118,6 +125,12 @@ enum uidl_number {
 	UIDL_EMPTIED_WHEN,
 	UIDL_ID,
 	UIDL_NUMBER_COUNT
+};
+
+/* The lines of the file that were not believed; first_line 0: all were. */
+struct uidl_doubt {
+	size_t first_line, last_line;
+	bool is_damaged; /* not only a write that was torn, or a file without sums */
 };
 
 struct uidl_facts {
@@ -141,6 +154,9 @@ struct uidl *uidl_open(const char *state_dir, const char *name, enum uidl_access
 
 /* Release memory, file, lock. Queued records that were not committed are dropped. NULL is fine. */
 void uidl_close(struct uidl *uidl);
+
+/* As uidl_open() found the file. */
+const struct uidl_doubt *uidl_doubt(const struct uidl *uidl);
 
 const struct uidl_facts *uidl_facts(const struct uidl *uidl);
 
@@ -172,7 +188,7 @@ struct uidl_id uidl_entry_id(const struct uidl *uidl, const struct uidl_entry *e
 
 /*
  * What a dead session left half done, in the order of the log: `try` records
- * without a `got` behind them, as found by uidl_open(). Of a damaged log they are in doubt: what is
+ * without a `got` behind them, as found by uidl_open(). Of a damaged or torn log they are in doubt: what is
  * missing may be their `end` or `dest`, so that only what is found was delivered. The list stays as it is
  * until uidl_clear_tries(); uidl_add_got() may be called while walking over it.
  */
