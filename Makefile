@@ -71,7 +71,7 @@ all: $(PROGRAM)
 $(PROGRAM): $(BUILD)/src/main.o $(BUILD)/libpophaul.a
 $(UNITS): %: %.o $(BUILD)/libpophaul.a
 $(HELPERS): $(FAKEPOP)
-$(REPLAYS): %_replay: %_fuzz.o $(BUILD)/tests/fuzz/world.o $(filter %.o,$(FUZZER)) $(BUILD)/libpophaul.a
+$(REPLAYS): %_replay: %_fuzz.o $(BUILD)/tests/fuzz/world.o $(BUILD)/tests/fuzz/remains.o $(filter %.o,$(FUZZER)) $(BUILD)/libpophaul.a
 $(REPLAYS): private OUR_LDFLAGS += -Wl,--wrap=poll $(filter-out %.o,$(FUZZER))
 $(PROGRAM) $(UNITS) $(HELPERS) $(REPLAYS):
 	$(call quiet,LINK $@)$(LINK) -o $@ $^ $(PKG_LIBS)

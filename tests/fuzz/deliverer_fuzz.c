@@ -8,25 +8,20 @@
  * A case begins with the account, one octet, and the lengths of the pieces in which frames
  * arrive. The rest are operations: an octet (enum operation) and what it takes.
  */
-#include <dirent.h>
 #include <sys/socket.h>
 
 #include "base/buf.h"
-#include "base/digest.h"
 #include "base/log.h"
 #include "deliver/deliverer.h"
-#include "deliver/state/record.h"
 #include "folder.h"
 #include "fuzz.h"
+#include "remains.h"
 #include "world.h"
 
 #define SESSIONS_MAX 4
 
 /* Frames that wait in the socket: as many octets as it surely takes. */
 #define SENT_AT_ONCE 4096
-
-/* A whole file of a mailbox or state: no case makes it bigger. */
-#define FILE_MAX ((size_t)64 * 1024 * 1024)
 
 enum operation {
 	OP_RAW, /* a length, octets */
@@ -67,10 +62,6 @@ struct numbers {
 	size_t count, next;
 };
 
-/* Digests of texts that a fetcher has sent whole, in this case. */
-static struct digest *wholes;
-static size_t whole_count;
-
 static struct feed script;
 static struct cutter cutter;
 static struct link *link_out; /* the fetcher's; NULL: it has hung up */
@@ -85,7 +76,6 @@ static bool in_message, says_gone, is_resting, is_pausing;
 static uint32_t current;
 static unsigned deletions;
 static struct buf text;
-static struct digest_state *digest;
 static char *root;
 
 static void
@@ -118,14 +108,6 @@ any_number(void)
 }
 
 static void
-note_whole(void)
-{
-	wholes = xreallocarray(wholes, whole_count + 1, sizeof *wholes);
-	digest_add(digest, buf_data(&text), text.len);
-	digest_finish(digest, &wholes[whole_count++]);
-}
-
-static void
 put_begin(uint32_t number)
 {
 	link_put_number(link_out, LINK_BEGIN, number);
@@ -145,7 +127,7 @@ static void
 put_end(uint32_t number)
 {
 	if (in_message && number == current)
-		note_whole();
+		remains_note_whole(buf_data(&text), text.len);
 	in_message = false;
 	link_put_number(link_out, LINK_END, number);
 }
@@ -250,7 +232,8 @@ put_result(void)
 	uint8_t octet = feed_octet(&script);
 	const struct link_result result = {.ok = octet & 1,
 		.class = (enum error_class)((octet >> 2) % ERROR_CLASS_COUNT),
-		.no_pipelining = octet & 2};
+		.no_pipelining = octet & 2,
+		.out_of_step = octet & 128};
 
 	link_put_result(link_out, &result, octet & 1 ? "" : "why\33[31m");
 	/* What follows is most often for the next session. */
@@ -277,7 +260,7 @@ note_raw(struct feed octets)
 		else if (head.type == LINK_DATA)
 			buf_append(&text, payload.data, payload.len);
 		else if (head.type == LINK_END)
-			note_whole();
+			remains_note_whole(buf_data(&text), text.len);
 		deletions += head.type == LINK_DELETED;
 		says_gone |= head.type == LINK_GONE;
 	}
@@ -535,132 +518,6 @@ pump(void)
 	return script.len != script_len || link_pending(link_out) < pending;
 }
 
-static bool
-is_whole(const struct digest *wanted_digest)
-{
-	for (size_t i = 0; i < whole_count; i++) {
-		if (memcmp(wholes[i].bytes, wanted_digest->bytes, DIGEST_SIZE) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* What stands in a folder is nothing but what may. Returns how many entries. */
-static size_t
-check_folder(const char *path, const char *const *allowed)
-{
-	DIR *dir = opendir(path);
-	const struct dirent *entry;
-	size_t count = 0;
-
-	while (dir != NULL && (entry = readdir(dir)) != NULL) {
-		bool is_allowed = allowed == NULL;
-
-		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
-			continue;
-		for (size_t i = 0; allowed != NULL && allowed[i] != NULL; i++)
-			is_allowed |= strcmp(entry->d_name, allowed[i]) == 0;
-		REQUIRE(is_allowed);
-		count++;
-	}
-	if (dir != NULL)
-		closedir(dir);
-	return count;
-}
-
-static void
-check_message(const char *path)
-{
-	struct buf data = {0};
-	struct digest found;
-	struct error err;
-
-	REQUIRE(file_read_whole(path, FILE_MAX, &data, NULL, &err) == 0);
-	digest_add(digest, buf_data(&data), data.len);
-	digest_finish(digest, &found);
-	REQUIRE(is_whole(&found));
-	buf_release(&data);
-}
-
-/* Each message in the Maildir came whole, and none came to it more often than that. */
-static void
-check_maildir(const char *path)
-{
-	static const char *const folders[] = {"cur", "new", "tmp", NULL};
-	char *new = xasprintf("%s/new", path), *tmp = xasprintf("%s/tmp", path);
-	struct dirent **entries = NULL;
-	int count;
-
-	check_folder(path, folders);
-	REQUIRE(check_folder(tmp, NULL) == 0);
-	count = scandir(new, &entries, NULL, NULL);
-	REQUIRE(count <= 2 + (int)whole_count);
-	for (int i = 0; i < count; i++) {
-		char *file = xasprintf("%s/%s", new, entries[i]->d_name);
-
-		if (entries[i]->d_name[0] != '.')
-			check_message(file);
-		free(file);
-		free(entries[i]);
-	}
-	free(entries);
-	free(new);
-	free(tmp);
-}
-
-static bool
-take_line(struct buf *data, char **line_out, size_t *len_out)
-{
-	char *end = memchr(buf_data(data), '\n', data->len);
-
-	if (end == NULL)
-		return false;
-	*line_out = buf_data(data);
-	*len_out = (size_t)(end - *line_out);
-	return true;
-}
-
-/* Nothing is recorded as delivered that did not come whole, and nothing forgotten that was not said to be gone. */
-static void
-check_state(const char *path)
-{
-	struct buf data = {0};
-	struct error err;
-	char *line;
-	size_t len;
-
-	if (file_read_whole(path, FILE_MAX, &data, NULL, &err) != 0)
-		return;
-	if (take_line(&data, &line, &len))
-		buf_consume(&data, len + 1);
-	while (take_line(&data, &line, &len)) {
-		struct record record;
-
-		REQUIRE(record_parse(line, len, &record) == 0);
-		REQUIRE(record.kind != RECORD_GOT || is_whole(&record.digest));
-		REQUIRE(record.kind != RECORD_BYE || says_gone);
-		buf_consume(&data, len + 1);
-	}
-	REQUIRE(data.len == 0);
-	buf_release(&data);
-}
-
-static void
-check_all(const struct account *account)
-{
-	static const char *const rooms[] = {"mail", "state", NULL};
-	static const char *const files[] = {"home.uidl", "home.lock", NULL};
-	char *state = xasprintf("%s/state", root), *log = xasprintf("%s/home.uidl", state);
-
-	check_folder(root, rooms);
-	check_folder(state, files);
-	check_state(log);
-	if (account->dest.kind == ACCOUNT_DEST_MAILDIR)
-		check_maildir(account->dest.path);
-	free(state);
-	free(log);
-}
-
 static void
 run_session(const struct account *account, enum deliverer_mode mode, bool verbose)
 {
@@ -691,7 +548,7 @@ run_session(const struct account *account, enum deliverer_mode mode, bool verbos
 		for (const char *p = err.text; *p != '\0'; p++)
 			REQUIRE((unsigned char)*p >= ' ' && *p != 0x7f);
 		REQUIRE(report.ok == (result == 0));
-		REQUIRE(report.deleted <= deletions && report.fetched <= whole_count);
+		REQUIRE(report.deleted <= deletions && report.fetched <= remains_whole_count());
 		REQUIRE(report.deleted == 0 || says_gone);
 	} else if (script.len != 0) {
 		feed_octet(&script);
@@ -716,8 +573,7 @@ begin(void)
 	world_reset();
 	world_pump = pump;
 	root = folder_make();
-	digest = digest_new();
-	whole_count = 0;
+	remains_begin();
 	deletions = 0;
 	says_gone = false;
 }
@@ -726,11 +582,9 @@ static void
 end(void)
 {
 	folder_remove(root);
-	digest_free(digest);
+	remains_end();
 	buf_release(&text);
 	buf_release(&sizes);
-	free(wholes);
-	wholes = NULL;
 	forget_numbers(&wanted);
 	forget_numbers(&doomed);
 	world_reset();
@@ -774,7 +628,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		wanted.count = wanted.next = doomed.count = doomed.next = 0;
 		/* The first session always has something to leave. */
 		run_session(&account, i == 0 ? DELIVERER_FETCH : mode, options & 0x40);
-		check_all(&account);
+		remains_check(root, &account, says_gone);
 		world_pass(100000);
 	}
 	free(account.dest.path);
