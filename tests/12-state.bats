@@ -570,19 +570,66 @@ put() {
 	use 'keep = never'
 	poll
 	[ "$(count_files folder)" -eq 0 ]
+	# One listing without them shows that they were gone.
+	put c
+	poll
 	put a && put b
 	poll --keep forever
-	session_is 2 '1 2' ''
-	assert_equal "$(mail)" 'a a b b'
+	session_is 3 '1 2' ''
+	assert_equal "$(mail)" 'a a b b c'
 	rm folder/a
 	poll --keep forever
 	put a
 	poll --keep forever
 	assert_status 0
-	session_is 4 1 ''
+	session_is 5 1 ''
 	poll --keep forever
-	session_is 5 '' ''
-	assert_equal "$(mail)" 'a a b b'
+	session_is 6 '' ''
+	assert_equal "$(mail)" 'a a b b c'
+}
+
+@test "what the server says it has deleted is gone when a listing lacks it, or after 30 days of empty ones" {
+	mkdir folder
+	put a && put b
+	start_fakepop --folder folder
+	use 'keep = never'
+	later -40d poll
+	assert_equal "$(mail)" 'a b'
+	later -39d poll
+	put a
+	later -38d poll
+	session_is 3 1 a
+	assert_equal "$(mail)" 'a b'
+	# That listing has shown that b is gone, and a is gone once more.
+	put b
+	later -37d poll
+	session_is 4 1 b
+	assert_equal "$(mail)" 'a b b'
+	later -36d poll
+	later -5d poll
+	put b
+	poll
+	assert_status 0
+	session_is 7 1 b
+	assert_equal "$(mail)" 'a b b b'
+}
+
+@test "what could not be looked at again is not gone" {
+	start_fakepop -e 'messages 3' -e 'session 1 on QUIT send +OK' -e 'session 2 on RETR 2 send -ERR no' \
+		-e 'session 2-3 on QUIT send +OK' -e 'session 3 on RETR 3 raw "+OK\r\nSubject: half"; drop'
+	use 'keep = never'
+	poll
+	# Refused, beyond a limit, cut.
+	use 'keep = never' 'max-messages = 2'
+	poll
+	session_is 2 '1 2' ''
+	use 'keep = never' 'pipelining = "off"'
+	poll
+	assert_status 69
+	poll
+	assert_status 0
+	session_is 4 3 'uid-1 uid-2 uid-3'
+	assert_equal "$(mail)" '1 2 3'
 }
 
 # ---- limits ----
@@ -712,11 +759,12 @@ put() {
 	use 'keep = never'
 	poll -q
 	assert_status 1
-	[ "$(wc -l <"$STATE/home.uidl")" -lt 20 ] || fail "$(wc "$STATE/home.uidl")"
-	assert_equal "$(grep -c '^got ' "$STATE/home.uidl")" 3
+	# That 400 of them are gone the next listing shows.
 	poll
 	assert_status 0
 	session_is 2 '' 'uid-401 uid-402 uid-403'
+	[ "$(wc -l <"$STATE/home.uidl")" -lt 20 ] || fail "$(wc "$STATE/home.uidl")"
+	assert_equal "$(grep -c '^gone ' "$STATE/home.uidl")" 3
 	poll
 	session_is 3 1 uid-404
 	assert_equal "$(count_files Maildir)" 404

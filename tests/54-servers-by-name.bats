@@ -188,6 +188,68 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	run ! grep -q '> DELE' "$TRANSCRIPT"
 }
 
+@test "pop3 B2: Cyrus says +OK to QUIT and has deleted nothing: known all the same, and deleted again, for as long as it takes" {
+	serve 'capa "IMPLEMENTATION Cyrus POP3"' 'capa UIDL' 'capa PIPELINING' "${MAILS[@]}" 'session 1-4 on QUIT send +OK' \
+		'session 2+ message "Subject: 4\n\ntext of 4\n"' 'session 6+ message "Subject: 5\n\ntext of 5\n"'
+	poll 'auth = "USER"' 'keep = "never"'
+	is 1 0 'CAPA USER jane PASS secret CAPA UIDL LIST RETR 1 RETR 2 RETR 3 DELE 1 DELE 2 DELE 3 QUIT' '1 2 3'
+	for session in 2 3 4 5; do
+		poll 'auth = "USER"' 'keep = "never"'
+		is "$session" 0 'CAPA USER jane PASS secret CAPA UIDL LIST RETR 1 RETR 2 RETR 3 RETR 4 DELE 1 DELE 2 DELE 3 DELE 4 QUIT' \
+			'1 2 3 4'
+		# Told once: the first time may be a passing trouble.
+		if [ "$session" -eq 3 ]; then
+			assert_stderr_has 'the server still lists 4 messages that it said it had deleted, as in the session before'
+		else
+			assert_equal "$stderr" ''
+		fi
+	done
+	assert_equal "$(transcript_events 5 | grep -c '^deleted')" 4
+	# Once all are gone, nothing is known of them.
+	poll 'auth = "USER"' 'keep = "forever"'
+	is 6 0 'CAPA USER jane PASS secret CAPA UIDL LIST RETR 1 QUIT' '1 2 3 4 5'
+	assert_equal "$(grep '^fact relisted' "$STATE/box.uidl" | tail -n 1)" 'fact relisted 0'
+	assert_equal "$(grep '^gone' "$STATE/box.uidl" | sort -u -k 3 | awk '{ print $3 }' | paste -sd ' ')" 'uid-1 uid-2 uid-3 uid-4'
+	assert_equal "$(grep '^drop' "$STATE/box.uidl" | awk '{ print $3 }' | sort | uniq -c | awk '{ print $2 "x" $1 }' | paste -sd ' ')" \
+		"$(grep '^gone' "$STATE/box.uidl" | awk '{ print $3 }' | sort | uniq -c | awk '{ print $2 "x" $1 }' | paste -sd ' ')"
+}
+
+@test "pop3 B2: a Cyrus that does not delete: other mail under the id is new, and so is the same mail under another id" {
+	serve "${MAILS[@]}" 'uidl 2 A' 'session 1-2 on QUIT send +OK' 'session 2+ replace 1 "Subject: 4\n\ntext of 4\n"' \
+		'session 2+ message "Subject: 2\n\ntext of 2\n"'
+	poll 'keep = "never"'
+	assert_equal "$(mail)" '1 2 3'
+	poll 'keep = "never"'
+	assert_equal "$(mail)" '1 2 2 3 4'
+	poll 'keep = "never"'
+	assert_status 0
+	assert_equal "$(mail)" '1 2 2 3 4'
+	assert_equal "$(transcript_events 3 | grep -c '^deleted')" 4
+}
+
+@test "pop3 B2: a server that does not delete, where messages are the same or share an id: all are known" {
+	serve "${MAILS[@]}" 'message "Subject: 1\n\ntext of 1\n"' 'message "Subject: 1\n\ntext of 1\n"' 'uidl 2 S' 'uidl 3 S' 'uidl 5 S' \
+		'session 1-2 on QUIT send +OK' 'session 3+ uidl 3 T'
+	for session in 1 2; do
+		poll 'keep = "never"'
+		assert_equal "$(mail)" '1 1 1 2 3'
+	done
+	poll 'keep = "never"'
+	assert_status 0
+	assert_equal "$(mail)" '1 1 1 2 3 3'
+	assert_equal "$(transcript_events 3 | grep -c '^deleted')" 5
+}
+
+@test "pop3 B2: a server that does not delete, and mail that is to be kept now, or longer: known, and left" {
+	serve "${MAILS[@]}" 'session 1 on QUIT send +OK'
+	poll 'keep = "never"'
+	poll 'keep = "forever"'
+	assert_status 0
+	assert_equal "$(mail) $(transcript 2 | grep -c DELE)" '1 2 3 0'
+	poll 'keep = "forever"'
+	assert_equal "$(mail) $(transcript 3 | grep -c RETR)" '1 2 3 0'
+}
+
 @test "pop3 B2: Cyrus loses the end of a line with a NUL: the message is what it sends" {
 	serve 'capa IMPLEMENTATION Cyrus POP3' 'capa UIDL' 'message "Subject: x\n\na\0b\nc\n"' \
 		'on RETR raw "+OK\r\nSubject: x\r\n\r\nac\r\n.\r\n"'

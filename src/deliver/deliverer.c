@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/quote.h"
 #include "base/xalloc.h"
+#include "deliver/breaks.h"
 #include "deliver/commit.h"
 #include "deliver/dest/dest.h"
 #include "deliver/farewell.h"
@@ -16,6 +17,7 @@
 #include "deliver/roster.h"
 #include "deliver/show.h"
 #include "deliver/tally.h"
+#include "deliver/tell.h"
 #include "deliver/state/uidl.h"
 #include "deliver/welcome.h"
 
@@ -23,9 +25,6 @@
 #define QUIET_MS 50
 
 #define PROGRESS_MS 200
-
-/* Failed messages that are told one by one; more are only counted, but for -v: a full disk fails them by hundreds. */
-#define FAILURES_TOLD 20
 
 /* How much of the link is read ahead while a command runs, in units of its credit. */
 #define READ_AHEAD 2
@@ -53,7 +52,7 @@ struct deliverer {
 	struct plan_policy policy;
 	struct plan_totals totals;
 	struct intake intake;
-	uint32_t failures_told, failures_untold;
+	struct tell tell;
 	int64_t progress_due;
 };
 
@@ -144,38 +143,6 @@ deliverer_wants_lock_step(const struct deliverer *d)
 	return farewell_is_lock_step(uidl_facts(d->uidl), clock_wall_seconds());
 }
 
-/* Say what the limits leave out: nobody should wonder where a mail is. */
-static void
-log_plan(const struct deliverer *d, const struct plan_grounds *grounds)
-{
-	uint32_t big = 0, beyond = 0;
-
-	for (size_t i = 0; i < d->roster.count; i++) {
-		const struct plan_row *row = &d->roster.rows[i];
-		char quoted[QUOTE_SIZE], reason[PLAN_REASON_SIZE];
-		struct uidl_id id;
-
-		big += row->verdict == PLAN_SKIP_BIG;
-		beyond += row->verdict == PLAN_SKIP_LIMIT;
-		if (row->verdict == PLAN_LEAVE || !log_is_on(LOG_LEVEL_VERBOSE))
-			continue;
-		id = roster_id(&d->roster, row);
-		plan_explain(row, grounds, reason);
-		log_verbose("message %u (%s): %s", row->number,
-			quote_bytes(quoted, id.data, id.len), reason);
-	}
-	if (big != 0)
-		log_info("left on the server: %u message%s bigger than max-size (%llu octets)", big,
-			plural(big), (unsigned long long)d->account->max_size);
-	if (d->policy.only_deletes)
-		log_info("the last session could not end with QUIT: this one deletes what waits, "
-			 "%u message%s left for the next",
-			beyond, plural(beyond));
-	else if (beyond != 0)
-		log_info("left for the next session: %u message%s, max-messages is %u", beyond,
-			plural(beyond), d->account->max_messages);
-}
-
 static struct plan_grounds
 grounds_of(const struct deliverer *d)
 {
@@ -199,11 +166,13 @@ make_plan(struct deliverer *d, struct error *err)
 	};
 	if (d->settings->mode != DELIVERER_LIST && roster_doubt(&d->roster, &d->policy, err) != 0)
 		return -1;
+	breaks_mark(&d->roster);
 	plan(d->roster.rows, d->roster.count, d->uidl, &d->policy, &d->totals);
 	if (is_reading_only(d))
 		return 0;
-	log_plan(d, &grounds);
+	tell_plan(d->account, &d->roster, &grounds);
 	plan_forget_grounds(&d->totals);
+	breaks_tell(&d->roster, &d->tally);
 	return roster_add_off(&d->roster, d->policy.now, err);
 }
 
@@ -357,25 +326,6 @@ send_progress(struct deliverer *d, bool at_end)
 		d->progress_due = CLOCK_NEVER;
 }
 
-static void
-tell_failures(struct deliverer *d)
-{
-	for (size_t i = 0; i < d->tally.failure_count; i++) {
-		const struct tally_failure *failure = &d->tally.failures[i];
-		/* The session's error tells of trouble. */
-		bool is_told = !failure->is_trouble && d->failures_told < FAILURES_TOLD;
-		enum log_level level = is_told ? LOG_LEVEL_WARN : LOG_LEVEL_VERBOSE;
-		struct uidl_id id = roster_id(&d->roster, failure->row);
-		char quoted[QUOTE_SIZE];
-
-		d->failures_told += is_told;
-		d->failures_untold += !is_told && !failure->is_trouble;
-		log_line(level, "message %u (%s): %s", failure->row->number,
-			quote_bytes(quoted, id.data, id.len), failure->text);
-	}
-	tally_forget_failures(&d->tally);
-}
-
 static int
 take_head(struct deliverer *d, const struct link_frame *frame, struct error *err)
 {
@@ -443,7 +393,7 @@ commit_when_due(struct deliverer *d, bool is_quiet, struct error *err)
 static int
 after_frame(struct deliverer *d, struct error *err)
 {
-	tell_failures(d);
+	tell_failures(&d->tell, &d->roster, &d->tally);
 	send_progress(d, false);
 	/* A full disk, a lock that is held, a command that cannot be run: the rest would fail alike. */
 	if (d->tally.has_trouble || peer_is_interrupted(&d->peer))
@@ -497,6 +447,33 @@ run_session(struct deliverer *d, struct error *err)
 	return is_refused ? -1 : 0;
 }
 
+/* What the session has broken off at, if that is not our own doing. */
+static void
+note_break(struct deliverer *d, const struct error *failure)
+{
+	bool is_to_blame = false;
+
+	if (failure != NULL && !d->tally.has_trouble && !d->peer.out_of_step)
+		is_to_blame = failure->class == ERROR_NET || failure->class == ERROR_TIMEOUT ||
+			failure->class == ERROR_TLS || failure->class == ERROR_PROTOCOL ||
+			failure->class == ERROR_SYSTEM || failure->class == ERROR_BUG;
+	breaks_settle(&d->roster, receive_broke_at(d->receive), is_to_blame);
+}
+
+/* What this listing has shown to be no longer there, now that all that can be compared is. */
+static int
+add_vanished(struct deliverer *d, struct error *err)
+{
+	int64_t now = clock_wall_seconds();
+
+	if (roster_add_off_unmatched(&d->roster, now, err) != 0)
+		return -1;
+	/* Before QUIT this was done already, and those of a reply out of turn are not recognised. */
+	if (d->farewell.is_gone || d->peer.out_of_step)
+		return 0;
+	return roster_forget_gone(&d->roster, now, err);
+}
+
 /* The last words of the state. Complete messages are committed even when the fetcher has died. */
 static int
 finish_state(struct deliverer *d, int result, struct error *err)
@@ -507,7 +484,7 @@ finish_state(struct deliverer *d, int result, struct error *err)
 	if (d->receive != NULL) {
 		receive_abandon(d->receive);
 		finished = commit_flush(d->commit, &failure);
-		tell_failures(d);
+		tell_failures(&d->tell, &d->roster, &d->tally);
 	}
 	if (finished == 0) {
 		/* A session that broke before the server's facts came was a login all the same. */
@@ -518,13 +495,16 @@ finish_state(struct deliverer *d, int result, struct error *err)
 		farewell_add_facts(&d->farewell, &d->roster, d->uidl,
 			&(struct farewell_facts){.peer = &d->peer,
 				.has_logged_in = d->intake.login_when != 0,
+				.relisted = d->tally.relisted,
 				.failure = result != 0 ? err : NULL});
-		if (d->roster.is_complete && d->commit != NULL)
-			finished = roster_add_off_unmatched(
-				&d->roster, clock_wall_seconds(), &failure);
+		if (d->roster.is_complete && d->commit != NULL) {
+			note_break(d, result != 0 ? err : NULL);
+			finished = add_vanished(d, &failure);
+		}
 		if (finished == 0)
 			finished = uidl_commit(d->uidl, &failure);
 	}
+	tell_relisted(d->tally.relisted, uidl_facts(d->uidl)->numbers[UIDL_RELISTED]);
 	if (finished != 0)
 		*err = failure;
 	else if (d->roster.is_complete && d->commit != NULL && !commit_has_open_tries(d->commit) &&
@@ -587,9 +567,7 @@ deliverer_run(struct deliverer *d, struct link *fetcher, struct link *poller,
 		result = error_prefix(err, "the poller");
 	result = judge(d, result, err);
 	send_progress(d, true);
-	if (d->failures_untold != 0)
-		log_warn(
-			"%u more message%s failed", d->failures_untold, plural(d->failures_untold));
+	tell_untold(&d->tell);
 	fill_report(d, report);
 	report->ok = result == 0;
 	if (result != 0)

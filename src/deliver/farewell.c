@@ -45,21 +45,27 @@ int
 farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl *uidl,
 	const struct link_frame *frame, struct error *err)
 {
-	size_t forgotten = 0;
+	int64_t now = clock_wall_seconds();
+	size_t recorded = 0;
 
 	if (farewell->is_gone || farewell->deleted == 0)
 		return peer_out_of_turn(frame, err);
 	farewell->is_gone = true;
+	/* Before others come to those of the sessions before. */
+	if (roster_forget_gone(roster, now, err) != 0)
+		return -1;
 	for (size_t i = 0; i < roster->count; i++) {
 		struct uidl_entry *entry;
 
 		if (roster->states[i] != MESSAGE_DELETED)
 			continue;
-		/* Two messages may have come to one record: it is forgotten once. */
+		/* Two messages may have come to one record. */
 		entry = uidl_entry_at(uidl, roster->rows[i].entry);
-		if (entry->status != UIDL_DEAD)
+		if (entry->status == UIDL_GOT && !entry->none)
+			uidl_add_gone(uidl, entry, now);
+		else if (entry->status == UIDL_GOT || entry->status == UIDL_OFF)
 			uidl_add_bye(uidl, entry);
-		if (++forgotten % ROSTER_RECORDS_BATCH == 0 && uidl_commit(uidl, err) != 0)
+		if (++recorded % ROSTER_RECORDS_BATCH == 0 && uidl_commit(uidl, err) != 0)
 			return -1;
 	}
 	uidl_add_number(uidl, UIDL_DELETING_WHEN, 0);
@@ -144,4 +150,8 @@ farewell_add_facts(const struct farewell *farewell, const struct roster *roster,
 		uidl_add_failures(uidl, 0, now, ERROR_AUTH);
 	if (found->failure == NULL)
 		add_leaving(farewell, roster, uidl);
+	if (found->relisted != 0)
+		uidl_add_number(uidl, UIDL_RELISTED, facts->numbers[UIDL_RELISTED] + 1);
+	else if (found->failure == NULL && roster->count != 0)
+		uidl_add_number(uidl, UIDL_RELISTED, 0);
 }

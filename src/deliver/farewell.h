@@ -33,8 +33,9 @@ int farewell_take_quitting(const struct farewell *farewell, struct uidl *uidl, s
 	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
 
 /*
- * Take LINK_GONE: record and commit that the deleted messages are forgotten, so that they are
- * new mail should they come again. ERROR_BUG: nothing was deleted; ERROR_WRITE.
+ * Take LINK_GONE: record and commit that the messages are deleted, as the server says. They are
+ * forgotten, and new mail should they come again, once a listing has shown it
+ * (roster_forget_gone()). Those without ids are forgotten at once. ERROR_BUG: nothing was deleted; ERROR_WRITE.
  */
 int farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl *uidl,
 	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
@@ -51,6 +52,7 @@ bool farewell_is_lock_step(const struct uidl_facts *facts, int64_t now);
 struct farewell_facts {
 	const struct peer *peer; /* with the fetcher's result */
 	bool has_logged_in;
+	uint32_t relisted;           /* messages that were deleted before, and are not gone */
 	const struct error *failure; /* NULL: all went well */
 };
 

@@ -28,7 +28,7 @@ struct plan_group {
 	struct uidl_entry *first;     /* of the entries */
 	uint32_t listed, known;       /* how many rows, how many entries */
 	uint32_t first_row, last_row; /* a chain through planner.next_row */
-	bool is_decided;
+	uint8_t decided_in;           /* which pass */
 	bool delete_after;
 	enum plan_verdict verdict;
 	enum plan_reason reason;
@@ -44,6 +44,7 @@ struct planner {
 	uint32_t *next_row;
 	uint32_t budget; /* messages that may still be fetched */
 	bool has_idless; /* messages of a time without UIDL are known */
+	uint8_t pass; /* 2: for what was held back in the first one, when there is nothing else to do */
 };
 
 bool
@@ -75,6 +76,20 @@ is_too_big(const struct planner *p, const struct plan_row *row)
 		row->octets > p->policy->max_size;
 }
 
+/* Of those that are broken, the ones that broke the fewest sessions are tried first. */
+static bool
+is_held_back(const struct planner *p, const struct plan_row *row)
+{
+	return row->is_broken && (p->pass == 1 || !row->is_next);
+}
+
+static void
+hold_back(struct plan_row *row)
+{
+	row->verdict = PLAN_SKIP_BROKEN;
+	row->reason = PLAN_BROKE;
+}
+
 /* A message that the state does not know, or may not know. */
 static void
 plan_new(struct planner *p, size_t index, bool may_be_known)
@@ -88,6 +103,8 @@ plan_new(struct planner *p, size_t index, bool may_be_known)
 	} else if (is_too_big(p, row)) {
 		row->verdict = PLAN_SKIP_BIG;
 		row->reason = PLAN_TOO_BIG;
+	} else if (is_held_back(p, row)) {
+		hold_back(row);
 	} else if (p->budget == 0) {
 		row->verdict = PLAN_SKIP_LIMIT;
 		row->reason = PLAN_BEYOND_LIMIT;
@@ -107,6 +124,8 @@ plan_doubtful(struct planner *p, struct plan_row *row)
 	row->verdict = PLAN_LEAVE;
 	if (is_too_big(p, row)) {
 		row->reason = PLAN_DOUBTFUL_BIG;
+	} else if (is_held_back(p, row)) {
+		hold_back(row);
 	} else if (p->budget == 0) {
 		row->reason = PLAN_DOUBTFUL_LATER;
 	} else {
@@ -231,7 +250,8 @@ decide_group(struct planner *p, struct plan_group *group)
 	bool all_due = true;
 	uint32_t fetched;
 
-	group->is_decided = true;
+	group->decided_in = p->pass;
+	group->known = 0;
 	for (struct uidl_entry *entry = group->first; entry != NULL;
 		entry = uidl_find_next(p->uidl, entry)) {
 		/* Whichever of them a row gets, it leads to the group. */
@@ -242,6 +262,11 @@ decide_group(struct planner *p, struct plan_group *group)
 	judge_group(p, group, all_due);
 	if (group->verdict != PLAN_COMPARE) {
 		mark_entries(p, group);
+		return;
+	}
+	if (is_held_back(p, &p->rows[group->first_row])) {
+		group->verdict = PLAN_SKIP_BROKEN;
+		group->reason = PLAN_BROKE;
 		return;
 	}
 	/*
@@ -261,7 +286,7 @@ decide_group(struct planner *p, struct plan_group *group)
 static void
 plan_shared(struct planner *p, struct plan_row *row, struct plan_group *group)
 {
-	if (!group->is_decided)
+	if (group->decided_in != p->pass)
 		decide_group(p, group);
 	row->verdict = group->verdict;
 	row->reason = group->reason;
@@ -350,6 +375,46 @@ add_up(const struct plan_row *row, struct plan_totals *totals)
 	case PLAN_SKIP_OLD:
 		totals->skip++;
 		break;
+	case PLAN_SKIP_BROKEN:
+		totals->broken++;
+		break;
+	}
+}
+
+static void
+plan_row(struct planner *p, size_t index)
+{
+	struct plan_row *row = &p->rows[index];
+	struct uidl_entry *first = uidl_entry_at(p->uidl, row->entry);
+
+	if (first == NULL) {
+		plan_new(p, index, row->none && p->has_idless);
+	} else if ((first->plan & GROUP_BIT) != 0) {
+		plan_shared(p, row, &p->groups[first->plan & ~GROUP_BIT]);
+	} else {
+		plan_known(p, row);
+		first->plan = 0;
+	}
+}
+
+/* What was held back is all that is left to do, or it waits. */
+static void
+plan_broken(struct planner *p, struct plan_totals *totals)
+{
+	bool is_idle = totals->fetch == 0 && totals->delete == 0 && p->budget != 0;
+
+	p->pass = 2;
+	for (size_t i = 0; i < p->count; i++) {
+		if (p->rows[i].verdict != PLAN_SKIP_BROKEN)
+			continue;
+		totals->broken--;
+		if (is_idle)
+			plan_row(p, i);
+		add_up(&p->rows[i], totals);
+	}
+	for (uint32_t i = 0; i < p->group_count; i++) {
+		if (p->groups[i].verdict == PLAN_SKIP_BROKEN)
+			mark_entries(p, &p->groups[i]);
 	}
 }
 
@@ -365,6 +430,7 @@ plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_p
 		.budget = policy->only_deletes                     ? 0
 			: policy->max_messages != ACCOUNT_NO_LIMIT ? policy->max_messages
 								   : UINT32_MAX,
+		.pass = 1,
 		.has_idless = uidl_find(uidl, &(struct uidl_id){.none = true}) != NULL,
 	};
 
@@ -373,18 +439,11 @@ plan(struct plan_row *rows, size_t count, struct uidl *uidl, const struct plan_p
 	count_rows(&p);
 	make_groups(&p);
 	for (size_t i = 0; i < count; i++) {
-		struct uidl_entry *first = uidl_entry_at(uidl, rows[i].entry);
-
-		if (first == NULL) {
-			plan_new(&p, i, rows[i].none && p.has_idless);
-		} else if ((first->plan & GROUP_BIT) != 0) {
-			plan_shared(&p, &rows[i], &p.groups[first->plan & ~GROUP_BIT]);
-		} else {
-			plan_known(&p, &rows[i]);
-			first->plan = 0;
-		}
+		plan_row(&p, i);
 		add_up(&rows[i], totals);
 	}
+	if (totals->broken != 0)
+		plan_broken(&p, totals);
 	totals->groups = p.groups;
 	free(p.next_row);
 }
@@ -500,6 +559,10 @@ plan_explain(const struct plan_row *row, const struct plan_grounds *grounds,
 	switch ((enum plan_reason)row->reason) {
 	case PLAN_NEW:
 		snprintf(out, PLAN_REASON_SIZE, "new");
+		break;
+	case PLAN_BROKE:
+		snprintf(out, PLAN_REASON_SIZE,
+			"the last sessions broke off at it: only when there is nothing else to do");
 		break;
 	case PLAN_WITHOUT_ID:
 		snprintf(out, PLAN_REASON_SIZE, "new or delivered before: the server gives no ids");

@@ -20,6 +20,13 @@
 #include "config/account.h"
 #include "deliver/state/uidl.h"
 
+/*
+ * A message at which so many sessions in a row broke off (its text has no end, or the server dies of
+ * it) would keep all those behind it from arriving, and the deletions too. It is fetched only when
+ * there is nothing else to do. Once may be the network.
+ */
+#define PLAN_BROKEN_MIN 2
+
 /* Room for the longest reason. */
 #define PLAN_REASON_SIZE 96
 
@@ -30,7 +37,8 @@ enum plan_verdict {
 	PLAN_LEAVE,      /* known: leave it */
 	PLAN_SKIP_BIG,   /* not known for sure, bigger than max-size */
 	PLAN_SKIP_LIMIT, /* not known for sure, beyond max-messages: next session */
-	PLAN_SKIP_OLD    /* new, not among the `newest` */
+	PLAN_SKIP_OLD,   /* new, not among the `newest` */
+	PLAN_SKIP_BROKEN /* to be fetched; sessions broke off at it, and there is other work */
 };
 
 /* Why; plan_explain() makes a text of it. */
@@ -48,7 +56,8 @@ enum plan_reason {
 	PLAN_MISCOUNTED,     /* the id is listed more or less often than it is known */
 	PLAN_SHARED,         /* the id is known of several messages */
 	PLAN_SHARED_CHANGED, /* and the sizes are not theirs */
-	PLAN_SHARED_UNTOLD   /* and the sizes are not told */
+	PLAN_SHARED_UNTOLD,  /* and the sizes are not told */
+	PLAN_BROKE           /* sessions broke off at it */
 };
 
 /* As many as LINK_ROWS_MAX are held: 24 octets, indices in place of pointers, no text. */
@@ -67,6 +76,8 @@ struct plan_row {
 	bool is_shared : 1;     /* COMPARE: with all entries of its id, or of none */
 	bool delete_after : 1;  /* FETCH: once it is kept; COMPARE: when it is a known message */
 	bool delete_if_new : 1; /* FETCH, COMPARE: once it is kept, when it is no known message */
+	bool is_broken : 1; /* from the state: PLAN_BROKEN_MIN sessions in a row broke off at it, */
+	bool is_next : 1;   /* and at no other such message fewer did */
 
 	/*
 	 * An entry's index, or UIDL_NO_ENTRY. Before plan(): the first one of its id. DELETE, LEAVE,
@@ -90,6 +101,7 @@ struct plan_totals {
 	uint32_t delete;
 	uint32_t leave;
 	uint32_t skip;
+	uint32_t broken;           /* PLAN_SKIP_BROKEN */
 	struct plan_group *groups; /* private: for plan_explain() */
 };
 

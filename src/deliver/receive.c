@@ -28,6 +28,8 @@ struct receive {
 	struct buf header;
 	bool has_failed;      /* its octets are dropped; */
 	struct error failure; /* the reason */
+
+	ssize_t broke_at; /* -1: the session did not break off at any */
 };
 
 static char *
@@ -47,6 +49,7 @@ receive_new(const struct receive_settings *settings)
 	struct receive *receive = xcalloc(1, sizeof *receive);
 
 	receive->settings = *settings;
+	receive->broke_at = -1;
 	receive->digest = digest_new();
 	if (settings->account->received)
 		receive->received_head = make_received_head(settings->account);
@@ -169,6 +172,29 @@ take_data(struct receive *receive, const struct link_frame *frame, struct error 
 	return 0;
 }
 
+/*
+ * Delivered before, and deleted as the server said, which it has not done (Cyrus says +OK to QUIT
+ * although it could not).
+ */
+static bool
+is_relisted(struct receive *receive, const struct uidl_id *id, struct commit_item *item)
+{
+	struct uidl_entry *entry;
+
+	if (id->none)
+		return false;
+	entry = uidl_find_gone(receive->settings.uidl, id, &item->digest);
+	if (entry == NULL)
+		return false;
+	entry->mark = true;
+	item->fate = COMMIT_RECORD;
+	item->source = entry;
+	/* It was old enough when it was deleted. */
+	item->deletes = receive->settings.account->keep.kind != ACCOUNT_KEEP_FOREVER;
+	receive->settings.tally->relisted++;
+	return true;
+}
+
 /* Delivered before under another id, or, where there are no ids, in a session that died before QUIT. */
 static void
 look_for_digest(struct receive *receive, const struct plan_row *row, struct commit_item *item)
@@ -219,7 +245,8 @@ decide(struct receive *receive, const struct plan_row *row, struct commit_item *
 		item->deletes = row->delete_if_new;
 		item->retired = of_id;
 	}
-	look_for_digest(receive, row, item);
+	if (!is_relisted(receive, &id, item))
+		look_for_digest(receive, row, item);
 }
 
 static int
@@ -291,19 +318,30 @@ receive_abandon(struct receive *receive)
 		dest_abandon(receive->settings.dest);
 	receive->settings.roster->states[receive->row] = MESSAGE_FAILED;
 	receive->is_open = false;
+	receive->broke_at = (ssize_t)receive->row;
+}
+
+ssize_t
+receive_broke_at(const struct receive *receive)
+{
+	return receive->broke_at;
 }
 
 static int
 cut(struct receive *receive, size_t row, struct error *err)
 {
-	unsigned char *state = &receive->settings.roster->states[row];
+	enum message_state state = receive->settings.roster->states[row];
 	struct error reason;
 
-	if (*state != MESSAGE_AWAITED && !(receive->is_open && receive->row == row))
+	/* Nothing of it came: it is as if it had not been asked for, but for what is noted. */
+	if (state == MESSAGE_AWAITED && !receive->is_open) {
+		receive->broke_at = (ssize_t)row;
+		return 0;
+	}
+	if (!receive->is_open || receive->row != row)
 		return error_set(err, ERROR_BUG, "the fetcher cut message %u out of turn",
 			receive->settings.roster->rows[row].number);
 	receive_abandon(receive);
-	*state = MESSAGE_FAILED;
 	error_set(&reason, ERROR_DELIVERY_TEMP, "it did not come to its end");
 	tally_fail(receive->settings.tally, &receive->settings.roster->rows[row], &reason);
 	return 0;

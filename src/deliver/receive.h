@@ -10,6 +10,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "config/account.h"
@@ -51,6 +52,12 @@ int receive_take(struct receive *receive, const struct link_frame *frame, struct
 
 /* A message has begun and not ended: the group must wait for it. */
 bool receive_is_open(const struct receive *receive);
+
+/*
+ * The message that was on its way, or that the server was being waited for, when the session broke
+ * off; -1: none. After receive_abandon().
+ */
+ssize_t receive_broke_at(const struct receive *receive);
 
 /* The session is over: what has begun will not be complete. */
 void receive_abandon(struct receive *receive);

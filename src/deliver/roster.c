@@ -223,7 +223,8 @@ is_shared(const struct plan_row *row)
 static bool
 is_skipped(const struct plan_row *row)
 {
-	return row->verdict == PLAN_SKIP_BIG || row->verdict == PLAN_SKIP_LIMIT;
+	return row->verdict == PLAN_SKIP_BIG || row->verdict == PLAN_SKIP_LIMIT ||
+		row->verdict == PLAN_SKIP_BROKEN;
 }
 
 static int
@@ -236,19 +237,39 @@ compare_rows(const void *a, const void *b, void *roster_of_both)
 	return compare_ids(&x, &y);
 }
 
-/* `only_unsettled`: those of which a message was not compared in this session. */
+/* Which rows are collected. */
+enum choice {
+	CHOOSE_SHARED,
+	CHOOSE_UNSETTLED, /* shared, but those of which no message was compared in this session */
+	CHOOSE_UNKNOWN    /* what nobody has looked at: any message of its id */
+};
+
+static bool
+is_chosen(const struct roster *roster, size_t i, enum choice choice)
+{
+	const struct plan_row *row = &roster->rows[i];
+
+	switch (choice) {
+	case CHOOSE_SHARED:
+		return is_shared(row);
+	case CHOOSE_UNSETTLED:
+		return (is_shared(row) || is_skipped(row)) && !roster_has_record(roster, i);
+	case CHOOSE_UNKNOWN:
+		break;
+	}
+	return row->verdict != PLAN_LEAVE && row->verdict != PLAN_DELETE &&
+		!roster_has_record(roster, i);
+}
+
 static struct shared
-collect_shared(const struct roster *roster, bool only_unsettled)
+collect_rows(const struct roster *roster, enum choice choice)
 {
 	struct shared shared = {.roster = roster};
 
 	for (size_t i = 0; i < roster->count; i++) {
 		const struct plan_row *row = &roster->rows[i];
-		bool wanted = is_shared(row);
 
-		if (only_unsettled)
-			wanted = (wanted || is_skipped(row)) && !roster_has_record(roster, i);
-		if (!wanted)
+		if (!is_chosen(roster, i, choice))
 			continue;
 		shared.has_none |= row->none;
 		if (row->none)
@@ -366,7 +387,7 @@ roster_doubt(struct roster *roster, const struct plan_policy *policy, struct err
 int
 roster_add_off(const struct roster *roster, int64_t now, struct error *err)
 {
-	struct shared shared = collect_shared(roster, false);
+	struct shared shared = collect_rows(roster, CHOOSE_SHARED);
 	int result = add_off_but(roster, &shared, now, err);
 
 	free(shared.rows);
@@ -376,15 +397,51 @@ roster_add_off(const struct roster *roster, int64_t now, struct error *err)
 int
 roster_add_off_unmatched(const struct roster *roster, int64_t now, struct error *err)
 {
-	struct shared all = collect_shared(roster, false), unsettled;
+	struct shared all = collect_rows(roster, CHOOSE_SHARED), unsettled;
 	int result = 0;
 
 	if (all.count != 0 || all.has_none) {
-		unsettled = collect_shared(roster, true);
+		unsettled = collect_rows(roster, CHOOSE_UNSETTLED);
 		result = add_off_but(roster, &unsettled, now, err);
 		free(unsettled.rows);
 	}
 	free(all.rows);
+	return result;
+}
+
+static struct uidl_entry *
+next_gone(struct uidl *uidl, size_t *at)
+{
+	struct uidl_entry *entry;
+
+	do {
+		entry = uidl_each(uidl, at);
+	} while (entry != NULL && entry->status != UIDL_GONE);
+	return entry;
+}
+
+int
+roster_forget_gone(const struct roster *roster, int64_t now, struct error *err)
+{
+	bool is_proof = roster->is_complete && roster->has_uidl && roster->count != 0;
+	struct shared unknown = {.roster = roster};
+	struct uidl *uidl = roster->uidl;
+	size_t at = 0, queued = 0;
+	struct uidl_entry *entry = next_gone(uidl, &at);
+	int result = 0;
+
+	if (entry != NULL && is_proof)
+		unknown = collect_rows(roster, CHOOSE_UNKNOWN);
+	for (; entry != NULL && result == 0; entry = next_gone(uidl, &at)) {
+		struct uidl_id id = uidl_entry_id(uidl, entry);
+
+		if ((!is_proof || holds(&unknown, &id)) && now - UIDL_OFF_SECONDS <= entry->when)
+			continue;
+		uidl_add_bye(uidl, entry);
+		if (++queued % ROSTER_RECORDS_BATCH == 0)
+			result = uidl_commit(uidl, err);
+	}
+	free(unknown.rows);
 	return result;
 }
 

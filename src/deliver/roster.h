@@ -118,6 +118,14 @@ int roster_add_off(const struct roster *roster, int64_t now, struct error *err)
 int roster_add_off_unmatched(const struct roster *roster, int64_t now, struct error *err)
 	__attribute__((warn_unused_result));
 
+/*
+ * At the session's end: forget what an earlier session deleted and this listing lacks. An empty
+ * listing shows nothing, and what it may list under an id that was not compared stays,
+ * but for UIDL_OFF_SECONDS at most. Many are committed in between: ERROR_WRITE.
+ */
+int roster_forget_gone(const struct roster *roster, int64_t now, struct error *err)
+	__attribute__((warn_unused_result));
+
 void roster_release(struct roster *roster);
 
 #endif

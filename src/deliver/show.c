@@ -75,6 +75,7 @@ describe(const struct plan_row *row)
 	case PLAN_SKIP_BIG:
 	case PLAN_SKIP_LIMIT:
 	case PLAN_SKIP_OLD:
+	case PLAN_SKIP_BROKEN:
 		return "skip";
 	}
 	return "?";

@@ -23,7 +23,8 @@ struct tally {
 	uint32_t fetched; /* delivered in this session */
 	uint32_t done;    /* fetched, known after all, or failed: for the progress */
 	uint32_t failed;
-	uint64_t octets;      /* delivered */
+	uint32_t relisted; /* deleted in an earlier session, as the server said, and here again */
+	uint64_t octets;   /* delivered */
 	uint64_t octets_done; /* received, by LIST sizes: for the progress */
 
 	/* The gravest failure that is not about one message alone: disk, locks, command, state. */

@@ -516,9 +516,10 @@ transfer_abandon(struct transfer *transfer)
 	const struct flight_command *sent = flight_first(&transfer->flight);
 	struct link *link = transfer->settings.link;
 
-	if (transfer->in_body && sent->verb == FLIGHT_RETR) {
+	/* Of what is in flight only the first was worked on by the server. */
+	if (sent != NULL && sent->verb == FLIGHT_RETR) {
 		link_put_number(link, LINK_CUT, number_of(transfer, sent->row));
-		transfer->cut++;
+		transfer->cut += transfer->in_body ? 1 : 0;
 	}
 	if (transfer->agenda.unsettled != 0)
 		link_put(link, LINK_DRAINED);

@@ -62,8 +62,8 @@ int transfer_step(struct transfer *transfer, enum transfer_phase phase, struct e
 	__attribute__((warn_unused_result));
 
 /*
- * After a failed step: tell the deliverer that the message on its way is cut, and to
- * commit what it has, if there is any.
+ * After a failed step: tell the deliverer which message was on its way or the next to come, and
+ * to commit what it has, if there is any.
  */
 void transfer_abandon(struct transfer *transfer);
 

@@ -49,7 +49,7 @@ enum link_type {
 	LINK_BEGIN, /* number: a message starts */
 	LINK_DATA,  /* data: its next octets, lines ended by LF, dots unstuffed */
 	LINK_END,   /* number: it is complete */
-	LINK_CUT,   /* number: it will never be complete, forget what came */
+	LINK_CUT,   /* number: the session broke off at it, forget what came, if anything did */
 	LINK_REFUSED,   /* number, data: -ERR to RETR or TOP, the server's text */
 	LINK_DRAINED,   /* nothing is in flight: commit what you hold */
 	LINK_DELETED,   /* number: +OK to DELE */

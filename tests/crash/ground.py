@@ -397,8 +397,8 @@ class State:
     """The state file as its format says, read without mercy: `known` UIDs and open `tries`."""
 
     SHAPES = {
-        "dest": 1, "try": 4, "got": 4, "off": (2, 3), "bye": (1, 2), "drop": 1, "end": 0, "fact": (2, 3, 4),
-        "sum": 1,
+        "dest": 1, "try": 4, "got": 4, "off": (2, 3), "gone": (2, 3), "bye": (1, 2), "drop": (1, 2),
+        "end": 0, "fact": (2, 3, 4), "sum": 1,
     }
 
     def __init__(self, path):
@@ -433,11 +433,14 @@ class State:
         if message_uid in self.known:
             self.known.remove(message_uid)
 
+    def _gone(self, when, message_uid, message_digest=None):
+        self._off(when, message_uid, message_digest)
+
     def _bye(self, message_uid, message_digest=None):
         if message_uid in self.known:
             self.known.remove(message_uid)
 
-    def _drop(self, message_digest):
+    def _drop(self, message_digest, message_uid=None):
         pass
 
     def _end(self):

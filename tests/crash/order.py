@@ -29,7 +29,7 @@ Then each effect is held against what must be durable before it begins:
 	a command           `got` of all messages that commands have taken before
 	DELE                `got`; what an earlier session recorded is read from the state file
 	QUIT                `fact deleting`, if anything is to be deleted
-	`bye`               the server has said +OK to QUIT
+	`gone`              the server has said +OK to DELE and to QUIT
 	a new state file    all of its octets; it knows all that the old one knew
 	the dot lock's end  `got` for each message in the mbox
 	the session's end   everything in the state, and the names of all new folders
@@ -276,7 +276,7 @@ class Records:
     """What a state file says."""
 
     def __init__(self, content):
-        self.got, self.tries, self.bye = {}, {}, set()
+        self.got, self.tries, self.gone = {}, {}, set()
         self.deleting, self.owner = False, None
         for line in content.split(b"\n")[:-1]:
             words = line.split(b" ")
@@ -288,9 +288,13 @@ class Records:
                 self.tries[words[1]] = words[4]
             elif words[0] == b"end":
                 self.tries.clear()
+            elif words[0] == b"gone":
+                self.got.pop(words[2], None)
+                self.gone.add(words[2])
+            elif words[0] == b"drop" and len(words) == 3:
+                self.gone.discard(words[2])
             elif words[0] in (b"bye", b"off"):
                 self.got.pop(words[-1], None)
-                self.bye.add(words[-1])
             elif words[:2] == [b"fact", b"deleting"]:
                 self.deleting = words[2] != b"0"
             elif words[:2] == [b"fact", b"id"]:
@@ -512,12 +516,12 @@ class Checker:
             words = line.split(b" ")
             if words[0] == b"got" and len(words) == 5:
                 self.begin_got(call, words[4])
-            elif words[0] == b"bye":
+            elif words[0] == b"gone":
                 if not self.connection.quit_ok:
-                    self.require(call, words[1], "`bye` is written",
+                    self.require(call, words[2], "`gone` is written",
                                  "the server has not confirmed QUIT")
-                elif words[1] not in self.connection.deleted:
-                    self.require(call, words[1], "`bye` is written", "it was not deleted")
+                elif words[2] not in self.connection.deleted:
+                    self.require(call, words[2], "`gone` is written", "it was not deleted")
 
     def begin_state_rename(self, call, source, target):
         new, old = self.names.get(source), self.names.live.get(target)
@@ -533,6 +537,9 @@ class Checker:
         for tag in before.got.keys() - known.got.keys():
             self.require(call, tag, "a new state file takes the place of the old one",
                          "it does not have its `got`")
+        for tag in before.gone - known.gone:
+            self.require(call, tag, "a new state file takes the place of the old one",
+                         "it does not have its `gone`")
         for token in before.open_tries() - known.open_tries():
             self.object(call, "a new state file takes the place of the old one, but it does not "
                         "have the `try` of %s" % os.fsdecode(token))

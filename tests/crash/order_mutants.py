@@ -140,7 +140,7 @@ def try_common(session, find, report):
     got = find.writes(r"\.uidl>$", b"got ")[0]
     dele = find.writes("TCP", b"DELE ")[0]
     quit_ = find.writes("TCP", b"QUIT\r\n")[0]
-    bye = find.writes(r"\.uidl>$", b"bye ")[0]
+    gone = find.writes(r"\.uidl>$", b"gone ")[0]
     report.tried("DELE before the `got` is written",
                  session.objections(moved(session, dele, got, -1)), "DELE is sent, but its `got`")
     report.tried("DELE before the `got` is durable",
@@ -148,8 +148,8 @@ def try_common(session, find, report):
                  "DELE is sent, but its `got` is not durable")
     report.tried("QUIT before DELE", session.objections(moved(session, quit_, dele, -1)),
                  "DELE .* follows QUIT")
-    report.tried("`bye` before QUIT", session.objections(moved(session, bye, quit_, -1)),
-                 "`bye` is written, but the server has not confirmed QUIT")
+    report.tried("`gone` before QUIT", session.objections(moved(session, gone, quit_, -1)),
+                 "`gone` is written, but the server has not confirmed QUIT")
     report.tried("`got` never written", session.objections(session.without(got)),
                  "DELE is sent, but its `got` was never written")
     report.tried("half of the `got` written",

@@ -37,6 +37,7 @@ enum index_kind {
 	INDEX_ID,     /* UIDL_GOT, by id */
 	INDEX_EXACT,  /* UIDL_GOT with an id, by id and digest */
 	INDEX_DIGEST, /* UIDL_OFF, and UIDL_GOT without an id, by digest */
+	INDEX_GONE,   /* UIDL_GONE, by id and digest */
 	INDEX_COUNT
 };
 
@@ -199,6 +200,8 @@ unlink_entry(struct id_table *table, enum index_kind kind, struct uidl_entry *en
 static enum index_kind
 digest_index_of(const struct uidl_entry *entry)
 {
+	if (entry->status == UIDL_GONE)
+		return INDEX_GONE;
 	return entry->status == UIDL_OFF || entry->none ? INDEX_DIGEST : INDEX_EXACT;
 }
 
@@ -328,8 +331,8 @@ id_table_set_status(struct id_table *table, struct uidl_entry *entry, enum uidl_
 	if (entry->status == UIDL_GOT)
 		unlink_entry(table, INDEX_ID, entry);
 	entry->status = (uint8_t)status;
-	if (status == UIDL_OFF)
-		enter(table, INDEX_DIGEST, entry);
+	if (status != UIDL_DEAD)
+		enter(table, digest_index_of(entry), entry);
 }
 
 static bool
@@ -434,6 +437,12 @@ id_table_find_exact(struct id_table *table, const struct uidl_id *id, const stru
 	if (id->none)
 		return pass_by(table, id_table_find_digest(table, digest), UIDL_GOT);
 	return search_digest(table, INDEX_EXACT, id, digest);
+}
+
+struct uidl_entry *
+id_table_find_gone(struct id_table *table, const struct uidl_id *id, const struct digest *digest)
+{
+	return search_digest(table, INDEX_GONE, id, digest);
 }
 
 struct uidl_entry *

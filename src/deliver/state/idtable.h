@@ -25,13 +25,13 @@ void id_table_free(struct id_table *table);
 
 /*
  * A new entry with the fields of `from` that are not private; `from->status` is
- * UIDL_GOT or UIDL_OFF. Copies the id, which may be another entry's. Ends the
+ * not UIDL_DEAD. Copies the id, which may be another entry's. Ends the
  * process when 2^32 entries or 4 GiB of ids are full, as xalloc.h does.
  */
 struct uidl_entry *id_table_add(
 	struct id_table *table, const struct uidl_id *id, const struct uidl_entry *from);
 
-/* UIDL_GOT → UIDL_OFF or UIDL_DEAD, UIDL_OFF → UIDL_DEAD. */
+/* UIDL_GOT → UIDL_OFF, UIDL_GONE or UIDL_DEAD; UIDL_OFF and UIDL_GONE → UIDL_DEAD. */
 void id_table_set_status(struct id_table *table, struct uidl_entry *entry, enum uidl_status status);
 
 /* As the functions of the same name in uidl.h. */
@@ -40,6 +40,8 @@ struct uidl_entry *id_table_find_next(struct id_table *table, const struct uidl_
 struct uidl_entry *id_table_find_exact(
 	struct id_table *table, const struct uidl_id *id, const struct digest *digest);
 struct uidl_entry *id_table_find_digest(struct id_table *table, const struct digest *digest);
+struct uidl_entry *id_table_find_gone(
+	struct id_table *table, const struct uidl_id *id, const struct digest *digest);
 struct uidl_id id_table_id(const struct id_table *table, const struct uidl_entry *entry);
 
 /* The entry of this index, which must have been given to one. */

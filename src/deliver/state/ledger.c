@@ -36,6 +36,7 @@ void
 ledger_release(struct ledger *ledger)
 {
 	tries_release(&ledger->tries);
+	broken_release(&ledger->broken);
 	id_table_free(ledger->table);
 	*ledger = (struct ledger){.table = NULL};
 }
@@ -61,26 +62,32 @@ find_meant(struct ledger *ledger, const struct record *record)
 				  : id_table_find(ledger->table, &record->id);
 }
 
+/* OFF and GONE. */
 static void
 apply_off(struct ledger *ledger, const struct record *record)
 {
+	enum uidl_status status = record->kind == RECORD_GONE ? UIDL_GONE : UIDL_OFF;
 	struct uidl_entry *entry = find_meant(ledger, record);
 
 	if (entry != NULL) {
-		id_table_set_status(ledger->table, entry, UIDL_OFF);
+		id_table_set_status(ledger->table, entry, status);
 		entry->when = record->when;
 	} else if (record->has_digest) {
-		ledger_add_entry(ledger, record, UIDL_OFF)->octets = LINK_OCTETS_UNKNOWN;
+		ledger_add_entry(ledger, record, status)->octets = LINK_OCTETS_UNKNOWN;
 	}
 }
 
 static void
 apply_bye(struct ledger *ledger, const struct record *record)
 {
-	struct uidl_entry *entry = record->kind == RECORD_DROP
-		? id_table_find_off(ledger->table, &record->digest)
-		: find_meant(ledger, record);
+	struct uidl_entry *entry;
 
+	if (record->kind == RECORD_BYE)
+		entry = find_meant(ledger, record);
+	else if (record->has_id)
+		entry = id_table_find_gone(ledger->table, &record->id, &record->digest);
+	else
+		entry = id_table_find_off(ledger->table, &record->digest);
 	if (entry != NULL)
 		id_table_set_status(ledger->table, entry, UIDL_DEAD);
 }
@@ -101,6 +108,7 @@ apply(struct ledger *ledger, const struct record *record)
 		ledger_add_entry(ledger, record, UIDL_GOT);
 		break;
 	case RECORD_OFF:
+	case RECORD_GONE:
 		apply_off(ledger, record);
 		break;
 	case RECORD_BYE:
@@ -115,6 +123,9 @@ apply(struct ledger *ledger, const struct record *record)
 	case RECORD_NUMBER:
 	case RECORD_FAILURES:
 		record_apply_fact(record, &ledger->facts);
+		break;
+	case RECORD_BROKE:
+		broken_set(&ledger->broken, &record->id, record->count);
 		break;
 	case RECORD_SUM:
 	case RECORD_UNKNOWN_FACT:
@@ -155,7 +166,8 @@ is_off(struct ledger *ledger, const struct record *record)
 static void
 apply_doubtful(struct ledger *ledger, struct record *record, int64_t now)
 {
-	struct uidl_entry *entry = NULL;
+	struct uidl_entry *entry;
+	bool may_stand_alone;
 
 	switch (record->kind) {
 	case RECORD_DEST:
@@ -168,12 +180,15 @@ apply_doubtful(struct ledger *ledger, struct record *record, int64_t now)
 		ledger_add_entry(ledger, record, UIDL_OFF);
 		break;
 	case RECORD_OFF:
+	case RECORD_GONE:
 	case RECORD_BYE:
 		entry = find_meant(ledger, record);
 		record->when = now;
-		if (entry != NULL ||
-			(record->kind == RECORD_OFF && record->has_digest &&
-				!is_off(ledger, record)))
+		may_stand_alone =
+			record->kind != RECORD_BYE && record->has_digest && !is_off(ledger, record);
+		/* Its id may have been changed: under any it must be known. */
+		record->kind = RECORD_OFF;
+		if (entry != NULL || may_stand_alone)
 			apply_off(ledger, record);
 		break;
 	case RECORD_NUMBER:
@@ -184,6 +199,7 @@ apply_doubtful(struct ledger *ledger, struct record *record, int64_t now)
 	case RECORD_END:
 	case RECORD_LOGIN:
 	case RECORD_FAILURES:
+	case RECORD_BROKE:
 	case RECORD_SUM:
 	case RECORD_UNKNOWN_FACT:
 		break;

@@ -23,6 +23,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "deliver/state/broken.h"
 #include "deliver/state/idtable.h"
 #include "deliver/state/statefile.h"
 #include "deliver/state/tries.h"
@@ -32,6 +33,7 @@ struct ledger {
 	struct id_table *table;
 	struct tries tries;
 	struct uidl_facts facts;
+	struct broken broken;
 	size_t records; /* of the log, without its first line and its sums */
 	bool has_try;   /* the log has a `try` that no `end` follows */
 	uint32_t sum;   /* up to the end of the log: what the next sum goes on from */

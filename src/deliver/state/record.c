@@ -192,6 +192,7 @@ static const char *const numbers[UIDL_NUMBER_COUNT] = {
 	[UIDL_UNQUIT_WHEN] = "unquit",
 	[UIDL_DELETING_WHEN] = "deleting",
 	[UIDL_EMPTIED_WHEN] = "emptied",
+	[UIDL_RELISTED] = "relisted",
 	[UIDL_ID] = "id",
 };
 
@@ -223,6 +224,13 @@ parse_fact(struct cursor *line, struct record *record)
 			return -1;
 		record->count = (uint32_t)count;
 		return parse_class(line, &record->class);
+	}
+	if (is_word(&field, "broke")) {
+		record->kind = RECORD_BROKE;
+		if (parse_unsigned(line, UINT32_MAX, &count) != 0)
+			return -1;
+		record->count = (uint32_t)count;
+		return parse_id(line, &record->id);
 	}
 	record->kind = RECORD_UNKNOWN_FACT;
 	line->at = NULL;
@@ -270,6 +278,16 @@ parse_sum(struct cursor *line, uint32_t *sum_out)
 }
 
 static int
+parse_drop(struct cursor *line, struct record *record)
+{
+	record->has_digest = true;
+	if (parse_digest(line, &record->digest) != 0)
+		return -1;
+	record->has_id = !is_at_end(line);
+	return record->has_id ? parse_id(line, &record->id) : 0;
+}
+
+static int
 parse_fields(const struct cursor *word, struct cursor *line, struct record *record)
 {
 	if (is_word(word, "got")) {
@@ -284,14 +302,17 @@ parse_fields(const struct cursor *word, struct cursor *line, struct record *reco
 		record->kind = RECORD_OFF;
 		return parse_seconds(line, &record->when) == 0 ? parse_which(line, record) : -1;
 	}
+	if (is_word(word, "gone")) {
+		record->kind = RECORD_GONE;
+		return parse_seconds(line, &record->when) == 0 ? parse_which(line, record) : -1;
+	}
 	if (is_word(word, "bye")) {
 		record->kind = RECORD_BYE;
 		return parse_which(line, record);
 	}
 	if (is_word(word, "drop")) {
 		record->kind = RECORD_DROP;
-		record->has_digest = true;
-		return parse_digest(line, &record->digest);
+		return parse_drop(line, record);
 	}
 	if (is_word(word, "dest")) {
 		record->kind = RECORD_DEST;
@@ -442,7 +463,8 @@ record_format(struct buf *out, const struct record *record)
 		put_id(out, &record->id);
 		break;
 	case RECORD_OFF:
-		buf_append(out, "off ", 4);
+	case RECORD_GONE:
+		buf_append_string(out, record->kind == RECORD_OFF ? "off " : "gone ");
 		put_unsigned(out, when);
 		put_which(out, record);
 		break;
@@ -453,6 +475,10 @@ record_format(struct buf *out, const struct record *record)
 	case RECORD_DROP:
 		buf_append(out, "drop ", 5);
 		put_digest(out, &record->digest);
+		if (record->has_id) {
+			buf_append(out, " ", 1);
+			put_id(out, &record->id);
+		}
 		break;
 	case RECORD_END:
 		buf_append(out, "end", 3);
@@ -467,6 +493,10 @@ record_format(struct buf *out, const struct record *record)
 	case RECORD_FAILURES:
 		buf_printf(out, "fact failures %u %llu %s", (unsigned)record->count,
 			(unsigned long long)when, error_class_name(record->class));
+		break;
+	case RECORD_BROKE:
+		buf_printf(out, "fact broke %u ", (unsigned)record->count);
+		put_id(out, &record->id);
 		break;
 	case RECORD_SUM:
 		buf_printf(out, "sum %0*" PRIx32, SUM_DIGITS, record->sum);

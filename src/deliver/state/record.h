@@ -29,12 +29,14 @@ enum record_kind {
 	RECORD_TRY,
 	RECORD_GOT,
 	RECORD_OFF,
+	RECORD_GONE,
 	RECORD_BYE,
 	RECORD_DROP,
 	RECORD_END,
 	RECORD_LOGIN,
 	RECORD_NUMBER,
 	RECORD_FAILURES,
+	RECORD_BROKE,
 	RECORD_SUM,
 	RECORD_UNKNOWN_FACT
 };
@@ -42,14 +44,15 @@ enum record_kind {
 /* The fields that belong to `kind` are set, the others are zero. */
 struct record {
 	enum record_kind kind;
-	bool has_digest;  /* OFF, BYE: may be false */
+	bool has_digest;  /* OFF, GONE, BYE: may be false */
+	bool has_id;      /* DROP: may be false */
 	const char *text; /* DEST, TRY */
 	size_t text_len;
 	int64_t when;
 	int64_t delay;          /* LOGIN */
 	uint64_t octets;        /* TRY, GOT */
 	enum uidl_number which; /* NUMBER */
-	uint32_t count;         /* FAILURES */
+	uint32_t count;         /* FAILURES, BROKE */
 	enum error_class class; /* FAILURES */
 	uint32_t sum;           /* SUM */
 	struct digest digest;

@@ -73,12 +73,14 @@ static int
 write_entries(const struct rewrite_content *content, struct writer *writer, enum uidl_status status,
 	struct error *err)
 {
+	static const enum record_kind kinds[] = {
+		[UIDL_GOT] = RECORD_GOT, [UIDL_OFF] = RECORD_OFF, [UIDL_GONE] = RECORD_GONE};
 	const struct uidl_entry *entry;
 	size_t at = 0;
 
 	while ((entry = id_table_each(content->table, &at)) != NULL) {
 		struct record record = {
-			.kind = status == UIDL_GOT ? RECORD_GOT : RECORD_OFF,
+			.kind = kinds[status],
 			.has_digest = true,
 			.when = entry->when,
 			.octets = entry->octets,
@@ -97,20 +99,27 @@ write_entries(const struct rewrite_content *content, struct writer *writer, enum
 }
 
 static int
-write_facts(const struct uidl_facts *facts, struct writer *writer, struct error *err)
+write_facts(const struct rewrite_content *content, struct writer *writer, struct error *err)
 {
 	struct record records[RECORD_FACTS_MAX];
-	size_t count = record_list_facts(facts, records);
+	size_t count = record_list_facts(content->facts, records);
 
 	for (size_t i = 0; i < count; i++)
 		if (write_record(writer, &records[i], err) != 0)
 			return -1;
+	for (size_t i = 0; i < content->broken->count; i++) {
+		const struct broken_item *item = &content->broken->list[i];
+		struct record record = {.kind = RECORD_BROKE, .count = item->count, .id = item->id};
+
+		if (write_record(writer, &record, err) != 0)
+			return -1;
+	}
 	return 0;
 }
 
 /*
- * The order gives the same state when it is replayed: an `off` stands for itself only where no
- * `got` was before, and a try must not meet the `got` of another message with its id and digest. A
+ * The order gives the same state when it is replayed: an `off` or `gone` stands for itself only
+ * where no `got` was before, and a try must not meet the `got` of another message with its id and digest. A
  * file that is cut has its facts still: what they doubt must not be believed for that.
  */
 int
@@ -123,8 +132,9 @@ rewrite_all(const struct rewrite_content *content, struct state_writer *file,
 	bool in_doubt = tries->count != 0 && tries->list[0].in_doubt;
 
 	buf_append_string(&file->text, first);
-	if (write_facts(content->facts, &writer, err) != 0 ||
+	if (write_facts(content, &writer, err) != 0 ||
 		write_entries(content, &writer, UIDL_OFF, err) != 0 ||
+		write_entries(content, &writer, UIDL_GONE, err) != 0 ||
 		write_entries(content, &writer, UIDL_GOT, err) != 0)
 		return -1;
 	if (in_doubt)

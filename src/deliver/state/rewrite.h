@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "deliver/state/broken.h"
 #include "deliver/state/idtable.h"
 #include "deliver/state/statefile.h"
 #include "deliver/state/tries.h"
@@ -19,6 +20,7 @@
 struct rewrite_content {
 	struct id_table *table;
 	const struct uidl_facts *facts;
+	const struct broken *broken;
 	const struct tries *tries;
 };
 

@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/xalloc.h"
+#include "deliver/state/broken.h"
 #include "deliver/state/idtable.h"
 #include "deliver/state/ledger.h"
 #include "deliver/state/record.h"
@@ -38,6 +39,7 @@ write_anew(struct uidl *uidl, struct error *err)
 {
 	const struct rewrite_content content = {.table = uidl->ledger.table,
 		.facts = &uidl->ledger.facts,
+		.broken = &uidl->ledger.broken,
 		.tries = &uidl->ledger.tries};
 	struct state_writer writer;
 	struct rewrite_result result;
@@ -180,6 +182,12 @@ uidl_find_digest(struct uidl *uidl, const struct digest *digest)
 }
 
 struct uidl_entry *
+uidl_find_gone(struct uidl *uidl, const struct uidl_id *id, const struct digest *digest)
+{
+	return id_table_find_gone(uidl->ledger.table, id, digest);
+}
+
+struct uidl_entry *
 uidl_each(struct uidl *uidl, size_t *at)
 {
 	return id_table_each(uidl->ledger.table, at);
@@ -294,20 +302,31 @@ which_record(struct uidl *uidl, const struct uidl_entry *entry)
 	};
 }
 
+static void
+leave(struct uidl *uidl, struct uidl_entry *entry, enum record_kind kind, int64_t when)
+{
+	struct record record = which_record(uidl, entry);
+
+	record.kind = kind;
+	record.when = when;
+	queue_record(uidl, &record);
+	id_table_set_status(uidl->ledger.table, entry, kind == RECORD_OFF ? UIDL_OFF : UIDL_GONE);
+	entry->when = when;
+}
+
 void
 uidl_add_off(struct uidl *uidl, struct uidl_entry *entry, int64_t when)
 {
-	struct record record;
-
 	assert(entry->status != UIDL_DEAD);
-	if (entry->status == UIDL_OFF)
-		return;
-	record = which_record(uidl, entry);
-	record.kind = RECORD_OFF;
-	record.when = when;
-	queue_record(uidl, &record);
-	id_table_set_status(uidl->ledger.table, entry, UIDL_OFF);
-	entry->when = when;
+	if (entry->status == UIDL_GOT)
+		leave(uidl, entry, RECORD_OFF, when);
+}
+
+void
+uidl_add_gone(struct uidl *uidl, struct uidl_entry *entry, int64_t when)
+{
+	assert(entry->status == UIDL_GOT && !entry->none);
+	leave(uidl, entry, RECORD_GONE, when);
 }
 
 void
@@ -319,6 +338,9 @@ uidl_add_bye(struct uidl *uidl, struct uidl_entry *entry)
 	if (entry->status == UIDL_GOT) {
 		record = which_record(uidl, entry);
 		record.kind = RECORD_BYE;
+	} else if (entry->status == UIDL_GONE) {
+		record.has_id = true;
+		record.id = id_table_id(uidl->ledger.table, entry);
 	}
 	queue_record(uidl, &record);
 	id_table_set_status(uidl->ledger.table, entry, UIDL_DEAD);
@@ -372,6 +394,24 @@ uidl_add_failures(struct uidl *uidl, uint32_t count, int64_t when, enum error_cl
 			.kind = RECORD_FAILURES, .count = count, .when = when, .class = class});
 }
 
+const struct broken *
+uidl_broken(const struct uidl *uidl)
+{
+	return &uidl->ledger.broken;
+}
+
+void
+uidl_add_broken(struct uidl *uidl, const struct uidl_id *id, uint32_t count)
+{
+	struct record record = {.kind = RECORD_BROKE, .count = count, .id = *id};
+
+	if (!broken_would_change(&uidl->ledger.broken, id, count))
+		return;
+	queue_record(uidl, &record);
+	/* The id may be that of what is forgotten here. */
+	broken_set(&uidl->ledger.broken, id, count);
+}
+
 /* The sum goes out with what it vouches for: a write that is torn has none. */
 static void
 queue_sum(struct uidl *uidl)
@@ -410,7 +450,7 @@ drop_expired(struct uidl *uidl, int64_t now)
 	size_t live = 0, at = 0;
 
 	while ((entry = id_table_each(uidl->ledger.table, &at)) != NULL) {
-		if (entry->status == UIDL_OFF && now - UIDL_OFF_SECONDS > entry->when)
+		if (entry->status != UIDL_GOT && now - UIDL_OFF_SECONDS > entry->when)
 			id_table_set_status(uidl->ledger.table, entry, UIDL_DEAD);
 		else
 			live++;

@@ -17,22 +17,26 @@
  *	try TOKEN OCTETS DIGEST UID         about to be published under TOKEN
  *	got WHEN OCTETS DIGEST UID          delivered and durable
  *	off WHEN UID [DIGEST]               no longer listed; its digest is kept 30 days
- *	bye UID [DIGEST]                    deleted by us, confirmed: forgotten
+ *	gone WHEN UID [DIGEST]              deleted by us, confirmed; no listing has proven it yet
+ *	bye UID [DIGEST]                    forgotten
  *	drop DIGEST                         one `off` of this digest is forgotten
+ *	drop DIGEST UID                     the same of a `gone`
  *	end                                 all tries before are settled
  *	fact login WHEN DELAY               last login, LOGIN-DELAY in seconds
  *	fact lockstep WHEN                  the server breaks on pipelining
  *	fact unquit WHEN                    the last session could not QUIT, and deletions wait
  *	fact deleting WHEN                  deletions began, and were not confirmed
  *	fact emptied WHEN                   the last listing was empty
+ *	fact relisted COUNT                 sessions in a row that found a `gone` still listed
  *	fact id NUMBER                      which state this is, among all of one account
+ *	fact broke COUNT UID                sessions in a row that broke off at this message; COUNT 0 ends it
  *	fact failures COUNT WHEN CLASS      sessions failed in a row; COUNT 0 ends the row
  *	sum CRC                             vouches for the lines before
  *
  * Octets outside 0x21-0x7E and '%' are written %XX. A UID field "%" is the
  * empty id, "%-" a message of a server without UIDL; OCTETS "-" is a size that
  * the server did not tell. UIDs are opaque octets, and a multiset. DIGEST after
- * bye or off says which of several entries of one id is meant; an `off` with a
+ * bye, off or gone says which of several entries of one id is meant; an `off` or `gone` with a
  * DIGEST that no `got` matches stands for itself (so compaction writes them). A
  * `got` settles the oldest `try` of its id and digest. A `bye` or `drop` that
  * matches nothing, and a fact of an unknown kind, mean nothing.
@@ -80,6 +84,7 @@ struct uidl_id {
 enum uidl_status {
 	UIDL_GOT,
 	UIDL_OFF,
+	UIDL_GONE,
 	UIDL_DEAD /* forgotten; never handed out */
 };
 
@@ -90,7 +95,7 @@ struct uidl_link {
 
 /* One delivered message. Entries never move: pointers hold until uidl_close(). */
 struct uidl_entry {
-	int64_t when;    /* delivered; UIDL_OFF: vanished */
+	int64_t when;    /* delivered; UIDL_OFF: vanished; UIDL_GONE: deleted */
 	uint64_t octets; /* as listed at that time, or LINK_OCTETS_UNKNOWN */
 	struct digest digest;
 	uint32_t index;    /* uidl_entry_at() */
@@ -123,6 +128,7 @@ enum uidl_number {
 	UIDL_UNQUIT_WHEN,
 	UIDL_DELETING_WHEN,
 	UIDL_EMPTIED_WHEN,
+	UIDL_RELISTED,
 	UIDL_ID,
 	UIDL_NUMBER_COUNT
 };
@@ -160,6 +166,10 @@ const struct uidl_doubt *uidl_doubt(const struct uidl *uidl);
 
 const struct uidl_facts *uidl_facts(const struct uidl *uidl);
 
+/* The messages at which sessions broke off (broken.h). */
+struct broken;
+const struct broken *uidl_broken(const struct uidl *uidl);
+
 /* The first UIDL_GOT entry of an id, and the next one of the same id; NULL: none (more). */
 struct uidl_entry *uidl_find(struct uidl *uidl, const struct uidl_id *id);
 struct uidl_entry *uidl_find_next(struct uidl *uidl, const struct uidl_entry *entry);
@@ -180,7 +190,14 @@ struct uidl_entry *uidl_find_digest(struct uidl *uidl, const struct digest *dige
 /* The entry of an index; NULL for UIDL_NO_ENTRY. */
 struct uidl_entry *uidl_entry_at(struct uidl *uidl, uint32_t index);
 
-/* Walk over all UIDL_GOT and UIDL_OFF entries: start with *at = 0; NULL at the end. */
+/*
+ * A UIDL_GONE entry of this id with this digest that is not marked; NULL: none. A message of another
+ * id is another one, though it be the same: it was sent again.
+ */
+struct uidl_entry *uidl_find_gone(
+	struct uidl *uidl, const struct uidl_id *id, const struct digest *digest);
+
+/* Walk over all entries that are not dead: start with *at = 0; NULL at the end. */
 struct uidl_entry *uidl_each(struct uidl *uidl, size_t *at);
 
 /* The id of an entry; its octets hold until uidl_close(). */
@@ -213,8 +230,8 @@ int64_t uidl_delivery_time(const struct uidl *uidl, int64_t now);
 
 /*
  * Queue records; of a state that is UIDL_READ_ONLY they change what is in memory alone. uidl_add_got() makes a new entry and returns it. uidl_add_off()
- * does nothing to an entry that is off; uidl_add_bye() forgets one that is got or
- * off. Ids are at most LINK_UIDL_MAX octets, tokens UIDL_TOKEN_MAX.
+ * does nothing to an entry that is off or gone; uidl_add_gone() is for one that is got and has an id;
+ * uidl_add_bye() forgets any. Ids are at most LINK_UIDL_MAX octets, tokens UIDL_TOKEN_MAX.
  */
 void uidl_add_dest(
 	struct uidl *uidl, const char *text); /* queued only when it differs from the last one */
@@ -223,6 +240,7 @@ void uidl_add_try(struct uidl *uidl, const char *token, uint64_t octets,
 struct uidl_entry *uidl_add_got(struct uidl *uidl, int64_t when, uint64_t octets,
 	const struct digest *digest, const struct uidl_id *id);
 void uidl_add_off(struct uidl *uidl, struct uidl_entry *entry, int64_t when);
+void uidl_add_gone(struct uidl *uidl, struct uidl_entry *entry, int64_t when);
 void uidl_add_bye(struct uidl *uidl, struct uidl_entry *entry);
 
 /* Queue that the size of a UIDL_GOT entry, the only one of its id, is not told. */
@@ -232,6 +250,9 @@ void uidl_add_number(struct uidl *uidl, enum uidl_number which,
 	int64_t number); /* queued only when it differs */
 void uidl_add_failures(struct uidl *uidl, uint32_t count, int64_t when, enum error_class class);
 
+/* So many sessions in a row broke off at this id; 0: it is well. Queued only when it differs. */
+void uidl_add_broken(struct uidl *uidl, const struct uidl_id *id, uint32_t count);
+
 /*
  * Write what is queued, fdatasync. Nothing queued: nothing is done. ERROR_WRITE:
  * the log is cut back to its last good end, what is in memory is ahead of it, every
@@ -240,7 +261,7 @@ void uidl_add_failures(struct uidl *uidl, uint32_t count, int64_t when, enum err
 int uidl_commit(struct uidl *uidl, struct error *err) __attribute__((warn_unused_result));
 
 /*
- * Drop expired UIDL_OFF entries and, when more than half of the records (and
+ * Drop expired UIDL_OFF and UIDL_GONE entries and, when more than half of the records (and
  * more than a handful) are dead, write the file anew. To be called with nothing queued and no
  * tries of this session open. ERROR_CREATE, ERROR_WRITE: the old file is still good.
  */
