@@ -27,6 +27,7 @@ knows() {
 		echo "dest maildir:$HOME/Maildir"
 		awk -v n="$1" 'BEGIN { for (i = 1; i <= n; i++) printf "got 1795287600 1000 %032x uid-%d\n", i, i }'
 	} >"$STATE/home.uidl"
+	"$TESTS/state-sum" "$STATE/home.uidl"
 }
 
 # How much of the state is about messages.
@@ -138,6 +139,7 @@ refute_sent() {
 @test "a million known messages that may be others since a QUIT without answer take no more than 128 MiB" {
 	knows 1000000
 	echo 'fact deleting 1795287700' >>"$STATE/home.uidl"
+	"$TESTS/state-sum" "$STATE/home.uidl"
 	start_fakepop --synthetic 1000000 1000
 	use 'keep = forever'
 	measured
@@ -158,7 +160,7 @@ refute_sent() {
 	assert_equal "$(grep -c '^off ' "$STATE/home.uidl")" 999999
 }
 
-@test "a state file of a gigabyte of nothing costs no memory, and its readable part is used" {
+@test "a state file of a gigabyte of nothing costs no memory" {
 	knows 3
 	truncate -s 1G "$STATE/home.uidl"
 	echo >>"$STATE/home.uidl"
@@ -168,8 +170,7 @@ refute_sent() {
 	assert_status 0
 	assert_stderr_has 'the state was damaged'
 	assert_memory_below 64
-	refute_sent RETR
-	[ "$(stat -c %s "$STATE/home.uidl")" -lt 1000 ]
+	[ "$(stat -c %s "$STATE/home.uidl")" -lt 2000 ]
 }
 
 @test "rows of a listing that broke are void once the server is asked again" {
