@@ -47,6 +47,10 @@ replay() {
 	replay state
 }
 
+@test "what a dead session left is settled as the mailbox has it, and no mail is touched by that" {
+	replay recovery
+}
+
 @test "what a person writes on one line is taken and makes sense, or is refused with a sentence" {
 	replay value
 }

@@ -337,6 +337,7 @@ static void
 put_of_listing(enum operation op)
 {
 	uint32_t number;
+	uint8_t letter;
 
 	switch (op) {
 	case OP_PHASE:
@@ -347,7 +348,8 @@ put_of_listing(enum operation op)
 		break;
 	case OP_ROW:
 		number = any_number();
-		put_row(number, feed_octet(&script) % 8, feed_octet(&script));
+		letter = feed_octet(&script) % 8;
+		put_row(number, letter, feed_octet(&script));
 		break;
 	case OP_LISTING:
 		put_listing();

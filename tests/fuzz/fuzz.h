@@ -76,10 +76,11 @@ struct cutter {
 static inline struct cutter
 cutter_from(struct feed *feed)
 {
-	struct cutter cutter = {
-		.lengths = {feed_octet(feed), feed_octet(feed)}
-        };
+	struct cutter cutter = {.turn = 0};
 
+	/* One after the other: initializers may be evaluated in any order. */
+	cutter.lengths[0] = feed_octet(feed);
+	cutter.lengths[1] = feed_octet(feed);
 	return cutter;
 }
 

@@ -51,12 +51,12 @@ dump_entries(struct uidl *uidl, struct feed said, struct buf *out)
 		struct record record = {.kind = RECORD_GOT,
 			/* A doubt's time is that of the reading. */
 			.when = entry->status == UIDL_OFF ? 0 : entry->when,
-			.octets = entry->status == UIDL_OFF ? 0 : entry->octets,
+			.octets = entry->status == UIDL_GOT ? entry->octets : 0,
 			.digest = entry->digest,
 			.id = uidl_entry_id(uidl, entry)};
 		struct buf line = {0};
 
-		REQUIRE(entry->status == UIDL_GOT || entry->status == UIDL_OFF);
+		REQUIRE(entry->status != UIDL_DEAD);
 		REQUIRE(is_said(said, &entry->digest));
 		buf_printf(&line, "%d ", entry->status);
 		record_format(&line, &record);
