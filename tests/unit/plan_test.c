@@ -3,7 +3,7 @@
  * rules 16 and 17 (ids may be alike in one listing, and are all messages).
  *
  * A case is a state (one `got` a line: AGE-IN-DAYS OCTETS ID), a listing (OCTETS
- * ID a line), a policy and the expected verdicts (one word a row).
+ * ID a line; before the octets `!`: it breaks sessions, `?`: and others broke fewer), a policy and the expected verdicts (one word a row).
  */
 #include <dirent.h>
 #include <stdlib.h>
@@ -34,7 +34,7 @@ static const struct {
 	const char *name;
 	const char *state, *listing;
 	struct plan_policy policy;
-	/* F fetch, C compare, D delete, L leave, B big, M limit, O old; + deletes after, * deletes if new */
+	/* F fetch, C compare, D delete, L leave, B big, M limit, O old, X breaks; + deletes after, * deletes if new */
 	const char *verdicts;
 	const char *unmarked; /* ids of entries that are not seen, in the order of the state */
 	const char *reason;   /* of the first row; NULL: any */
@@ -145,6 +145,33 @@ static const struct {
 		"D F+*", "", NULL},
 	{"the oldest of the newest", "", "1 a\n1 b\n1 c\n", {FOREVER, .newest = 2,
 		.max_messages = 1}, "O F M", "", NULL},
+
+	/* what breaks sessions */
+	{"it waits while there is new mail", "", "!1 a\n1 b\n", {FOREVER}, "X F", "",
+		"the last sessions broke off at it: only when there is nothing else to do"},
+	{"it waits while there is something to delete", "1 1 b\n", "!1 a\n1 b\n", {NEVER}, "X D",
+		"", NULL},
+	{"nothing else to do", "1 1 b\n", "!1 a\n1 b\n", {FOREVER}, "F L", "", "new"},
+	{"nothing else, not kept", "", "!1 a\n", {NEVER}, "F+*", "", NULL},
+	{"those that broke fewest first", "", "?1 a\n!1 b\n!1 c\n", {FOREVER}, "X F F", "", NULL},
+	{"it has no part in the limit", "", "!1 a\n1 b\n1 c\n", {FOREVER, .max_messages = 1},
+		"X F M", "", NULL},
+	{"the limit holds for it", "", "!1 a\n!1 b\n", {FOREVER, .max_messages = 1}, "F M", "",
+		NULL},
+	{"not in a session that only deletes", "", "!1 a\n", {FOREVER, .only_deletes = true}, "X",
+		"", NULL},
+	{"too big or too old it is not tried", "", "!1 a\n!99 b\n", {FOREVER, .newest = 1,
+		.max_size = 50}, "O B", "", NULL},
+	{"what is known need not be fetched", "1 1 a\n", "!1 a\n1 b\n", {NEVER}, "D F+*",
+		"", NULL},
+	{"size changed", "1 1 a\n", "!2 a\n1 b\n", {NEVER}, "X F+*", "", NULL},
+	{"size changed, nothing else to do", "1 1 a\n", "!2 a\n", {NEVER}, "C+*", "",
+		"known since 2026-11-20, size 2, was 1"},
+	{"one more of an id", "1 1 a\n", "!1 a\n!2 a\n1 b\n", {FOREVER}, "X X F", "", NULL},
+	{"one more of an id, nothing else to do", "1 1 a\n1 1 b\n", "!1 a\n!2 a\n1 b\n", {FOREVER},
+		"C C L", "a", "id listed 2 times, known 1 time"},
+	{"one more of an id, others first", "1 1 a\n", "?1 a\n?2 a\n!1 b\n", {FOREVER}, "X X F",
+		"", NULL},
 };
 /* clang-format on */
 
@@ -207,6 +234,7 @@ fill_rows(struct plan_row *rows, const char *text)
 	size_t n = 0;
 
 	for (; *text != '\0'; n++) {
+		char mark = *text == '!' || *text == '?' ? *text++ : ' ';
 		uint64_t octets = take_number(&text);
 		size_t len = strcspn(text, "\n");
 
@@ -214,6 +242,8 @@ fill_rows(struct plan_row *rows, const char *text)
 		memset(&rows[n], 0x5a, sizeof rows[n]);
 		rows[n].number = (uint32_t)n + 1;
 		rows[n].octets = octets;
+		rows[n].is_broken = mark != ' ';
+		rows[n].is_next = mark == '!';
 		row_ids[n] = id_of(text, len);
 		rows[n].none = row_ids[n].none;
 		text += len + 1;
@@ -250,6 +280,7 @@ put_verdict(struct buf *out, const struct plan_row *row)
 		[PLAN_SKIP_BIG] = 'B',
 		[PLAN_SKIP_LIMIT] = 'M',
 		[PLAN_SKIP_OLD] = 'O',
+		[PLAN_SKIP_BROKEN] = 'X',
 	};
 
 	if (out->len != 0)
@@ -324,10 +355,12 @@ check_rows(const struct plan_row *rows, size_t count, const struct plan_grounds 
 		own.delete += row->verdict == PLAN_DELETE;
 		own.leave += row->verdict == PLAN_LEAVE;
 	}
-	own.skip = (uint32_t)count - own.fetch - own.delete - own.leave;
+	for (size_t i = 0; i < count; i++)
+		own.broken += rows[i].verdict == PLAN_SKIP_BROKEN;
+	own.skip = (uint32_t)count - own.fetch - own.delete - own.leave - own.broken;
 	CHECK(own.fetch == totals->fetch && own.fetch_octets == totals->fetch_octets);
 	CHECK(own.delete == totals->delete &&own.leave == totals->leave);
-	CHECK(own.skip == totals->skip);
+	CHECK(own.skip == totals->skip && own.broken == totals->broken);
 }
 
 static void

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/xalloc.h"
 #include "check.h"
+#include "deliver/state/broken.h"
 #include "deliver/state/record.h"
 #include "deliver/state/sum.h"
 #include "deliver/state/uidl.h"
@@ -126,7 +127,7 @@ dump(struct uidl *uidl)
 	while ((entry = uidl_each(uidl, &at)) != NULL) {
 		struct record record = {.kind = RECORD_GOT,
 			.when = entry->when,
-			.octets = entry->status == UIDL_OFF ? 0 : entry->octets,
+			.octets = entry->status != UIDL_GOT ? 0 : entry->octets,
 			.digest = entry->digest,
 			.id = uidl_entry_id(uidl, entry)};
 		struct buf line = {0};
@@ -146,13 +147,18 @@ dump(struct uidl *uidl)
 		free(lines[i]);
 	}
 	free(lines);
-	buf_printf(&out,
-		"count %zu login %lld %lld numbers %lld %lld %lld %lld %lld failures %u %lld %d\n",
-		count_got(uidl), (long long)facts->login_when, (long long)facts->login_delay,
-		(long long)facts->numbers[0], (long long)facts->numbers[1],
-		(long long)facts->numbers[2], (long long)facts->numbers[3],
-		(long long)facts->numbers[4], facts->failures, (long long)facts->failures_when,
-		(int)facts->failures_class);
+	buf_printf(&out, "count %zu login %lld %lld failures %u %lld %d numbers", count_got(uidl),
+		(long long)facts->login_when, (long long)facts->login_delay, facts->failures,
+		(long long)facts->failures_when, (int)facts->failures_class);
+	for (int i = 0; i < UIDL_NUMBER_COUNT; i++)
+		buf_printf(&out, " %lld", (long long)facts->numbers[i]);
+	buf_append_string(&out, "\n");
+	for (size_t i = 0; i < uidl_broken(uidl)->count; i++) {
+		const struct broken_item *item = &uidl_broken(uidl)->list[i];
+		struct record record = {.kind = RECORD_BROKE, .count = item->count, .id = item->id};
+
+		record_format(&out, &record);
+	}
 	for (size_t i = 0; i < uidl_try_count(uidl); i++) {
 		const struct uidl_try *try = uidl_try_at(uidl, i);
 		struct record record = {.kind = RECORD_TRY,
@@ -360,6 +366,107 @@ test_digest_finds_the_vanished(void)
 	uidl = reopen(uidl, "vanished");
 	CHECK(count_of(uidl, &none) == 0);
 	CHECK(uidl_find_digest(uidl, &d2) != NULL);
+	uidl_close(uidl);
+}
+
+/* Deleted, as the server says: known by id and digest together, until it is shown to be gone. */
+static void
+test_gone(void)
+{
+	struct uidl *uidl = open_state("gone", UIDL_LOCKED, NULL);
+	struct uidl_id a = id_of("a"), b = id_of("b c");
+	struct digest d1 = digest_of(1), d2 = digest_of(2);
+	struct error err;
+
+	uidl_add_got(uidl, 1, 1, &d1, &a);
+	uidl_add_got(uidl, 1, 1, &d2, &a);
+	uidl_add_got(uidl, 1, 1, &d1, &b);
+	CHECK(uidl_find_gone(uidl, &a, &d1) == NULL);
+	uidl_add_gone(uidl, uidl_find_exact(uidl, &a, &d1), 5);
+	uidl_add_gone(uidl, uidl_find(uidl, &b), 6);
+	for (int round = 0; round < 3; round++) {
+		uidl = reopen(uidl, "gone");
+		CHECK(count_of(uidl, &a) == 1 && count_of(uidl, &b) == 0);
+		CHECK(uidl_find_gone(uidl, &a, &d1)->when == 5);
+		CHECK(uidl_find_gone(uidl, &b, &d1)->when == 6);
+		CHECK(uidl_find_gone(uidl, &b, &d2) == NULL);
+		CHECK(uidl_find_gone(uidl, &a, &d2) == NULL);
+		/* Under another id it is another message. */
+		CHECK(uidl_find_digest(uidl, &d1) == NULL);
+		/* The same in a file that is written anew. */
+		for (int i = 0; i < 300; i++)
+			uidl_add_login(uidl, i, 0);
+		commit(uidl);
+		CHECK(uidl_compact(uidl, 7, &err) == 0);
+	}
+	/* It comes again: recorded, and only the one is forgotten. */
+	uidl_add_got(uidl, 7, 1, &d1, &a);
+	uidl_add_bye(uidl, uidl_find_gone(uidl, &a, &d1));
+	uidl = reopen(uidl, "gone");
+	CHECK(count_of(uidl, &a) == 2 && uidl_find_gone(uidl, &a, &d1) == NULL);
+	CHECK(uidl_find_gone(uidl, &b, &d1) != NULL);
+	uidl_find_gone(uidl, &b, &d1)->mark = true;
+	CHECK(uidl_find_gone(uidl, &b, &d1) == NULL);
+	/* 30 days are enough. */
+	for (int i = 0; i < 300; i++)
+		uidl_add_login(uidl, i, 0);
+	commit(uidl);
+	CHECK(uidl_compact(uidl, 7 + UIDL_OFF_SECONDS, &err) == 0);
+	uidl = reopen(uidl, "gone");
+	CHECK(uidl_find_gone(uidl, &b, &d1) == NULL && count_of(uidl, &a) == 2);
+	uidl_close(uidl);
+}
+
+/* Where the log is damaged its id may be another: the digest alone must do. */
+static void
+test_gone_in_doubt(void)
+{
+	static const char text[] =
+		HEADER "got 5 6 " D1 " x\ngone 7 x\ngone 7 y " D2 "\ndrop " D2 " y\nsum 00000000\n";
+	struct uidl_id x = id_of("x"), y = id_of("y");
+	struct digest d1, d2;
+	struct uidl *uidl;
+
+	CHECK(digest_from_hex(D1, strlen(D1), &d1) == 0);
+	CHECK(digest_from_hex(D2, strlen(D2), &d2) == 0);
+	write_state("gonedoubt", text, sizeof text - 1);
+	uidl = open_state("gonedoubt", UIDL_READ_ONLY, NULL);
+	CHECK(uidl_find_digest(uidl, &d1) != NULL && uidl_find_digest(uidl, &d2) != NULL);
+	CHECK(uidl_find_gone(uidl, &x, &d1) == NULL && uidl_find_gone(uidl, &y, &d2) == NULL);
+	uidl_close(uidl);
+}
+
+/* Messages that break sessions. */
+static void
+test_broken(void)
+{
+	struct uidl *uidl = open_state("broken", UIDL_LOCKED, NULL);
+	struct uidl_id a = id_of("a"), b = id_of("b c"), empty = id_of(""), none = {NULL, 0, true};
+	char uid[16];
+
+	uidl_add_broken(uidl, &b, 1);
+	uidl_add_broken(uidl, &a, 1);
+	uidl_add_broken(uidl, &a, 2);
+	uidl_add_broken(uidl, &empty, 3);
+	uidl_add_broken(uidl, &none, 4);
+	uidl = reopen(uidl, "broken");
+	CHECK(uidl_broken(uidl)->count == 3);
+	CHECK(broken_count(uidl_broken(uidl), &a) == 2 && broken_count(uidl_broken(uidl), &b) == 1);
+	CHECK(broken_count(uidl_broken(uidl), &empty) == 3);
+	CHECK(broken_count(uidl_broken(uidl), &none) == 0);
+	uidl_add_broken(uidl, &uidl_broken(uidl)->list[1].id, 0);
+	uidl = reopen(uidl, "broken");
+	CHECK(uidl_broken(uidl)->count == 2 && broken_count(uidl_broken(uidl), &a) == 0);
+	/* There is an end to it, and what is known goes on being counted. */
+	for (unsigned i = 0; i < 2 * BROKEN_MAX; i++) {
+		struct uidl_id id = {uid, (size_t)snprintf(uid, sizeof uid, "%u", i * 7919), false};
+
+		uidl_add_broken(uidl, &id, 1);
+	}
+	uidl_add_broken(uidl, &b, 9);
+	uidl = reopen(uidl, "broken");
+	CHECK(uidl_broken(uidl)->count == BROKEN_MAX);
+	CHECK(broken_count(uidl_broken(uidl), &b) == 9);
 	uidl_close(uidl);
 }
 
@@ -1346,6 +1453,9 @@ main(void)
 	test_ids_fill_a_block();
 	test_ids_are_a_multiset();
 	test_digest_finds_the_vanished();
+	test_gone();
+	test_gone_in_doubt();
+	test_broken();
 	test_facts();
 	test_tries();
 	test_sums();
