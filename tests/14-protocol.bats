@@ -816,6 +816,17 @@ QUIT'
 	refused 77 'USER/PASS: "no"' 'capa none' 'on PASS send -ERR no; drop'
 }
 
+@test "[AUTH] where no password was sent is no refused login, and does not make an account be left alone (pop3 rule 32)" {
+	refused 75 'the server refused the connection: "[AUTH] x"' 'greeting -ERR [AUTH] x'
+	run ! grep -q '^fact failures' "$STATE/box.uidl"
+	refused 75 'the server refused UIDL: "[AUTH] x"' 'capa -UIDL' 'on UIDL send -ERR [AUTH] x'
+	run ! grep -q '^fact failures' "$STATE/box.uidl"
+	refused 75 'the server refused LIST: "[AUTH] x"' 'on LIST send -ERR [AUTH] x'
+	run ! grep -q '^fact failures' "$STATE/box.uidl"
+	refused 77 'USER/PASS: "[AUTH] no"' 'on PASS send -ERR [AUTH] no'
+	grep -q '^fact failures 1 ' "$STATE/box.uidl"
+}
+
 @test "texts without a code that mean later are known (pop3 rule 33)" {
 	for text in 'Mailbox is locked' "can't get lock" 'please wait' 'Service unavailable' 'Server Unavailable. 21' \
 		'Exceeded the login limit for a 15 minute period' 'login delay' 'Too many logins'; do

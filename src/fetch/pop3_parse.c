@@ -183,7 +183,7 @@ pop3_refusal_class(const struct pop3_reply *reply, enum error_class otherwise)
 	case POP3_CODE_REFERRAL:
 		return ERROR_SERVER_PERM;
 	case POP3_CODE_AUTH:
-		return ERROR_AUTH;
+		/* Only the answer to a login says anything of the password. */
 	case POP3_CODE_UTF8:
 	case POP3_CODE_NONE:
 		break;

@@ -169,6 +169,8 @@ test_refusal_otherwise(void)
 	CHECK(pop3_refusal_class(&reply, ERROR_PROTOCOL) == ERROR_PROTOCOL);
 	CHECK(pop3_parse_reply(BYTES("-ERR [UTF8] x"), &reply));
 	CHECK(pop3_refusal_class(&reply, ERROR_TLS) == ERROR_TLS);
+	CHECK(pop3_parse_reply(BYTES("-ERR [AUTH] x"), &reply));
+	CHECK(pop3_refusal_class(&reply, ERROR_NET) == ERROR_NET);
 	CHECK(pop3_parse_reply(BYTES("-ERR [SYS/PERM] x"), &reply));
 	CHECK(pop3_refusal_class(&reply, ERROR_TLS) == ERROR_SERVER_PERM);
 }
