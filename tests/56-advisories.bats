@@ -255,7 +255,7 @@ stalling_proxy() {
 		assert_stderr_has 'the server refused STLS'
 	done
 	# The broken CAPA led to second connections: these, too, said nothing but STLS.
-	assert_equal "$(sed -n 's/^[0-9]*> //p' "$TRANSCRIPT" | sort | uniq -c | awk '{ print $2, $1 }')" $'CAPA 5\nSTLS 5'
+	assert_equal "$(sed -n 's/^[0-9]*> //p' "$TRANSCRIPT" | sort | uniq -c | awk '{ print $2, $1 }')" $'CAPA 10\nSTLS 5'
 	printf 'machine 127.0.0.1 login jane password secret\n' >.netrc
 	chmod 600 .netrc
 	run --separate-stderr pophaul --tls starttls --tls-trust-file "$CA_FILE" --deliver "maildir:$HOME/Maildir" \

@@ -143,6 +143,16 @@ deliverer_wants_lock_step(const struct deliverer *d)
 	return farewell_is_lock_step(uidl_facts(d->uidl), clock_wall_seconds());
 }
 
+struct link_memory
+deliverer_memory(const struct deliverer *d)
+{
+	const int64_t *numbers = uidl_facts(d->uidl)->numbers;
+
+	return (struct link_memory){.has_capa = numbers[UIDL_CAPA_WHEN] != 0,
+		.expire_now = numbers[UIDL_EXPIRE_NOW_WHEN] != 0,
+		.utf8 = numbers[UIDL_UTF8_WHEN] != 0};
+}
+
 static struct plan_grounds
 grounds_of(const struct deliverer *d)
 {
@@ -521,8 +531,8 @@ fill_report(const struct deliverer *d, struct link_report *report)
 	report->fetched = d->tally.fetched;
 	report->octets = d->tally.octets;
 	report->deleted = gone;
-	report->left = (uint32_t)d->roster.count - gone;
-	report->skipped = d->totals.skip;
+	report->left = (uint32_t)d->roster.count - gone + d->intake.without_id;
+	report->skipped = d->totals.skip + d->intake.without_id;
 	report->failed = d->tally.failed;
 }
 

@@ -49,6 +49,9 @@ void deliverer_free(struct deliverer *deliverer);
 /* The state says that this server breaks on pipelined commands. */
 bool deliverer_wants_lock_step(const struct deliverer *deliverer);
 
+/* What else the state says of the server. */
+struct link_memory deliverer_memory(const struct deliverer *deliverer);
+
 /*
  * The session: frames from `fetcher` until its LINK_RESULT or its death, progress
  * and lines of text to `poller` (the final LINK_REPORT is the caller's). Fills

@@ -144,6 +144,9 @@ farewell_add_facts(const struct farewell *farewell, const struct roster *roster,
 		doubt_messages(roster, uidl, now);
 	if (found->peer->no_pipelining && !farewell_is_lock_step(facts, now))
 		uidl_add_number(uidl, UIDL_LOCK_STEP_WHEN, now);
+	/* It may have CAPA no more: from the next session on it is done without. */
+	if (found->peer->capa_broke)
+		uidl_add_number(uidl, UIDL_CAPA_WHEN, 0);
 	if (found->failure != NULL && found->failure->class == ERROR_AUTH)
 		uidl_add_failures(uidl, before + 1, now, ERROR_AUTH);
 	else if (found->has_logged_in && facts->failures != 0)

@@ -1,19 +1,38 @@
 #include "deliver/intake.h"
 
 #include "base/clock.h"
+#include "deliver/welcome.h"
+
+/* Since when the server is as it is: a server that stays the same costs no record. */
+static void
+remember(struct intake *intake, enum uidl_number which, bool is_so)
+{
+	if (is_so != (uidl_facts(intake->uidl)->numbers[which] != 0))
+		uidl_add_number(intake->uidl, which, is_so ? clock_wall_seconds() : 0);
+}
 
 static int
 take_server(struct intake *intake, const struct link_frame *frame, struct error *err)
 {
 	const struct uidl_facts *facts = uidl_facts(intake->uidl);
+	const struct link_memory *memory = &frame->u.server.memory;
 	int64_t delay = frame->u.server.login_delay;
 
 	if (intake->has_server)
 		return peer_out_of_turn(frame, err);
 	intake->has_server = true;
+	intake->without_id = frame->u.server.without_id;
+	if (intake->is_reading_only)
+		return 0;
+	/* Of more than that a fetcher that was taken over might tell, to lock the account out. */
+	if (delay > WELCOME_LOGIN_DELAY_MAX)
+		delay = WELCOME_LOGIN_DELAY_MAX;
 	/* Most servers ask for no delay: then an idle poll writes nothing. */
-	if (!intake->is_reading_only && (delay != 0 || facts->login_delay != 0))
+	if (delay != 0 || facts->login_delay != 0)
 		uidl_add_login(intake->uidl, intake->login_when, delay);
+	remember(intake, UIDL_CAPA_WHEN, memory->has_capa);
+	remember(intake, UIDL_EXPIRE_NOW_WHEN, memory->expire_now);
+	remember(intake, UIDL_UTF8_WHEN, memory->utf8);
 	return 0;
 }
 

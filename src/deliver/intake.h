@@ -21,12 +21,13 @@ struct intake {
 	bool is_reading_only; /* nothing is queued for the state */
 
 	/* found out */
-	bool has_server;    /* the server's facts have come */
-	int64_t login_when; /* 0: not logged in yet */
+	bool has_server;     /* the server's facts have come */
+	int64_t login_when;  /* 0: not logged in yet */
+	uint32_t without_id; /* messages that the listing does not have */
 };
 
 /*
- * Fill the roster, until it is complete or, with an error, empty, and queue the login where the server asks for a delay.
+ * Fill the roster, until it is complete or, with an error, empty, and queue what is to be known of the server next time.
  * Errors: roster.h's, peer_next()'s, the fetcher's own.
  */
 int intake_run(struct intake *intake, struct error *err) __attribute__((warn_unused_result));

@@ -15,13 +15,13 @@
 
 struct peer {
 	struct link *link;
-	const volatile int *stop; /* the caller's flag; may be NULL */
-	int64_t patience_ms;      /* longest silence */
-	int64_t stop_patience_ms; /* the same, once it was told to stop */
-	int64_t last;             /* when that is over */
-	bool is_stopped;          /* LINK_STOP was sent */
-	bool no_pipelining;       /* of its result, */
-	bool out_of_step;         /* and this too */
+	const volatile int *stop;     /* the caller's flag; may be NULL */
+	int64_t patience_ms;          /* longest silence */
+	int64_t stop_patience_ms;     /* the same, once it was told to stop */
+	int64_t last;                 /* when that is over */
+	bool is_stopped;              /* LINK_STOP was sent */
+	bool no_pipelining;           /* of its result, */
+	bool out_of_step, capa_broke; /* and these too */
 };
 
 /* `link` and `stop` are borrowed. */

@@ -57,15 +57,17 @@ int
 welcome_wait_login_delay(
 	const struct uidl_facts *facts, const volatile int *stop, struct error *err)
 {
+	int64_t delay = facts->login_delay < WELCOME_LOGIN_DELAY_MAX ? facts->login_delay
+								     : WELCOME_LOGIN_DELAY_MAX;
 	int64_t left = 0, now = clock_wall_seconds(), deadline, second;
 
-	if (facts->login_delay > 0 && facts->login_when > 0 && facts->login_when <= now &&
-		now - facts->login_when < facts->login_delay)
-		left = facts->login_delay - (now - facts->login_when);
+	if (delay > 0 && facts->login_when > 0 && facts->login_when <= now &&
+		now - facts->login_when < delay)
+		left = delay - (now - facts->login_when);
 	if (left > WELCOME_WAIT_MAX)
 		return error_set(err, ERROR_BUSY,
-			"the server asks for %lld s between logins, %lld s to go",
-			(long long)facts->login_delay, (long long)left);
+			"the server asks for %lld s between logins, %lld s to go", (long long)delay,
+			(long long)left);
 	deadline = clock_monotonic_ms() + left * 1000;
 	while (clock_poll_timeout(deadline) != 0) {
 		if (stop != NULL && *stop != 0)

@@ -124,7 +124,7 @@ static void
 tell_expiry(const struct fetcher *fetcher)
 {
 	const struct account_keep *keep = &fetcher->account->keep;
-	int64_t days = fetcher->session.caps.expire_days;
+	int64_t days = fetcher->session.memory.expire_now ? 0 : fetcher->session.caps.expire_days;
 
 	if (days < 0 || keep->kind == ACCOUNT_KEEP_NEVER)
 		return;
@@ -147,9 +147,15 @@ log_listing(const struct fetcher *fetcher)
 	log_verbose("messages: %zu%s, %s", listing->count,
 		listing->has_uidl ? "" : ", a server without UIDL",
 		session_is_pipelining(&fetcher->session) ? "pipelining" : "in lock step");
-	if (listing->unmatched != 0)
+	if (listing->unmatched != listing->without_id)
 		log_verbose("in LIST and not in UIDL, so left alone this time: %zu",
-			listing->unmatched);
+			listing->unmatched - listing->without_id);
+	/* Nobody else would tell of mail that never comes. */
+	if (listing->without_id != 0)
+		log_warn("without a unique id, so not fetched: %zu message%s; LIST has number %u "
+			 "and UIDL leaves it out",
+			listing->without_id, plural(listing->without_id),
+			listing->first_without_id);
 	if (listing->digested != 0)
 		log_verbose("ids of more than %d octets, known by their digests: %zu",
 			LINK_UIDL_MAX, listing->digested);
@@ -161,9 +167,10 @@ tell_listing(struct fetcher *fetcher, struct error *err)
 {
 	const struct listing *listing = &fetcher->listing;
 	const struct link_server server = {
-		.expire_now = fetcher->session.caps.expire_days == 0,
+		.memory = fetcher->session.memory,
 		.expire_days = fetcher->session.caps.expire_days,
 		.login_delay = fetcher->session.caps.login_delay,
+		.without_id = (uint32_t)listing->without_id,
 	};
 
 	listing_put_sizes(listing);
@@ -262,7 +269,7 @@ must_not_quit(const struct fetcher *fetcher)
 
 	if (totals.unkept == 0)
 		return false;
-	return fetcher->session.caps.expire_days == 0 || !fetcher->account->quit_after_failure;
+	return session_may_expire(&fetcher->session) || !fetcher->account->quit_after_failure;
 }
 
 /* The deliverer first records that the deleted messages may be gone: their ids may then be used again. */
@@ -401,6 +408,7 @@ hand_over(struct fetcher *fetcher, int result, const struct error *err)
 		.no_pipelining = fetcher->breaks_on_pipelining ||
 			(is_out_of_step && session_is_pipelining(&fetcher->session)),
 		.out_of_step = is_out_of_step,
+		.capa_broke = fetcher->session.capa_broke,
 	};
 	struct error failure;
 
@@ -412,8 +420,8 @@ hand_over(struct fetcher *fetcher, int result, const struct error *err)
 }
 
 int
-fetcher_run(
-	const struct account *account, struct secret *password, struct link *link, bool lock_step)
+fetcher_run(const struct account *account, struct secret *password, struct link *link,
+	bool lock_step, const struct link_memory *memory)
 {
 	struct fetcher fetcher = {.account = account, .password = password, .link = link};
 	struct sandbox_report report;
@@ -424,7 +432,7 @@ fetcher_run(
 	log_verbose("sandbox: Landlock %s, seccomp %s",
 		report.has_landlock ? "in force" : "not available",
 		report.has_seccomp ? "in force" : "not available");
-	session_init(&fetcher.session, account, password, link, lock_step);
+	session_init(&fetcher.session, account, password, link, lock_step, memory);
 	result = run_session(&fetcher, &err);
 	secret_release(password);
 	session_close(&fetcher.session);

@@ -24,10 +24,10 @@ int fetcher_prepare(bool needs_system_trust, struct error *err) __attribute__((w
 /*
  * The whole session, told over `link`, which ends with LINK_RESULT. The password (possibly
  * unset, for mechanisms that need none) is wiped after the login. `lock_step`: the state
- * says that this server breaks on pipelining. Returns the process's exit status: 0 when
- * the result was handed over.
+ * says that this server breaks on pipelining; `memory`: what else it knows. Returns the process's
+ * exit status: 0 when the result was handed over.
  */
-int fetcher_run(
-	const struct account *account, struct secret *password, struct link *link, bool lock_step);
+int fetcher_run(const struct account *account, struct secret *password, struct link *link,
+	bool lock_step, const struct link_memory *memory);
 
 #endif

@@ -158,6 +158,16 @@ listing_end_uidl(struct listing *listing, struct error *err)
 	return sort_rows(listing, err);
 }
 
+/* What arrives between UIDL and LIST has a number behind all others. */
+static void
+note_unmatched(struct listing *listing, uint32_t number)
+{
+	if (listing->count == 0 || number > listing->rows[listing->count - 1].number)
+		return;
+	if (listing->without_id++ == 0)
+		listing->first_without_id = number;
+}
+
 int
 listing_add_octets(struct listing *listing, uint32_t number, uint64_t octets, struct error *err)
 {
@@ -177,6 +187,7 @@ listing_add_octets(struct listing *listing, uint32_t number, uint64_t octets, st
 		if (++listing->unmatched > LINK_ROWS_MAX)
 			return error_set(err, ERROR_PROTOCOL,
 				"the server's LIST is longer than %u lines", LINK_ROWS_MAX);
+		note_unmatched(listing, number);
 		return 0;
 	}
 	if (row->is_sized)

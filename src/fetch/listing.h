@@ -47,14 +47,16 @@ struct listing {
 	struct listing_row *rows;
 	size_t count;
 	size_t size;
-	bool has_begun;         /* the link has its LINK_LISTING */
-	bool has_uidl;          /* the rows are UIDL's */
-	size_t cursor;          /* where the next row of LIST is expected */
-	size_t unmatched;       /* rows of LIST that UIDL did not have */
-	size_t digested;        /* rows whose id is a digest */
-	struct siphash_key key; /* of: */
-	uint64_t ids;           /* a sum over numbers and ids, of the rows that `old` has too */
-	size_t ids_count;       /* how many rows are in it */
+	bool has_begun;    /* the link has its LINK_LISTING */
+	bool has_uidl;     /* the rows are UIDL's */
+	size_t cursor;     /* where the next row of LIST is expected */
+	size_t unmatched;  /* rows of LIST that UIDL did not have; */
+	size_t without_id; /* of these, those before UIDL's last number: they are no new mail, */
+	uint32_t first_without_id; /* and the first of them that was listed */
+	size_t digested;           /* rows whose id is a digest */
+	struct siphash_key key;    /* of: */
+	uint64_t ids;              /* a sum over numbers and ids, of the rows that `old` has too */
+	size_t ids_count;          /* how many rows are in it */
 };
 
 /*

@@ -6,12 +6,13 @@
 
 void
 session_init(struct session *session, const struct account *account, const struct secret *password,
-	struct link *link, bool lock_step)
+	struct link *link, bool lock_step, const struct link_memory *memory)
 {
 	memset(session, 0, sizeof(*session));
 	session->account = account;
 	session->password = password;
 	session->link = link;
+	session->memory = *memory;
 	session->in_lock_step = account->pipelining == ACCOUNT_PIPELINING_OFF ||
 		(account->pipelining == ACCOUNT_PIPELINING_AUTO && lock_step);
 	pop3_capabilities_init(&session->caps);
@@ -23,6 +24,12 @@ session_is_pipelining(const struct session *session)
 	if (session->in_lock_step)
 		return false;
 	return session->account->pipelining == ACCOUNT_PIPELINING_ON || session->caps.pipelining;
+}
+
+bool
+session_may_expire(const struct session *session)
+{
+	return session->memory.expire_now || session->without_capa;
 }
 
 void
@@ -99,8 +106,10 @@ ask_capabilities(struct session *session, bool *capa_broke, struct error *err)
 	if (session->without_capa)
 		return 0;
 	pop3_queue_capa(session->conn);
-	if (pop3_read_capa(session->conn, &session->caps, err) == 0)
+	if (pop3_read_capa(session->conn, &session->caps, err) == 0) {
+		session->memory.expire_now |= session->caps.expire_days == 0;
 		return 0;
+	}
 	*capa_broke = is_broken_connection(err);
 	return -1;
 }
@@ -132,7 +141,9 @@ choose_utf8(struct session *session, struct error *err)
 {
 	struct pop3_reply reply;
 
-	if (!session->caps.utf8)
+	if (session->caps.known)
+		session->memory.utf8 = session->caps.utf8;
+	if (!session->memory.utf8)
 		return 0;
 	if (pop3_utf8(session->conn, &reply, err) != 0)
 		return -1;
@@ -189,16 +200,28 @@ log_in(struct session *session, struct error *err)
 	return tell_phase(session, LINK_PHASE_LOGGED_IN, err);
 }
 
+/* As reach_login(), over another connection. */
+static int
+reach_login_again(struct session *session, bool *capa_broke, struct error *err)
+{
+	session_close(session);
+	*capa_broke = false;
+	return reach_login(session, capa_broke, err);
+}
+
 int
 session_open(struct session *session, struct error *err)
 {
 	bool capa_broke = false;
 	int reached = reach_login(session, &capa_broke, err);
 
-	if (reached != 0 && capa_broke) {
-		session_close(session);
+	/* One that hangs on CAPA would cost the time of its silence each time. */
+	if (capa_broke && (err->class != ERROR_TIMEOUT || session->memory.has_capa))
+		reached = reach_login_again(session, &capa_broke, err);
+	session->capa_broke = capa_broke && session->memory.has_capa;
+	if (capa_broke && !session->capa_broke) {
 		session->without_capa = true;
-		reached = reach_login(session, &capa_broke, err);
+		reached = reach_login_again(session, &capa_broke, err);
 	}
 	if (reached != 0 || log_in(session, err) != 0) {
 		session_close(session);
@@ -219,6 +242,7 @@ read_capabilities(struct session *session, struct error *err)
 
 	if (pop3_read_capa(session->conn, &now, err) != 0)
 		return -1;
+	session->memory.has_capa |= now.known || session->caps.known;
 	if (!now.known)
 		return 0;
 	if (!now.has_expire) {
@@ -230,6 +254,7 @@ read_capabilities(struct session *session, struct error *err)
 		now.login_delay = session->caps.login_delay;
 	}
 	session->caps = now;
+	session->memory.expire_now = now.expire_days == 0;
 	return 0;
 }
 

@@ -32,9 +32,11 @@ struct session {
 	struct pop3_capabilities caps;
 	char timestamp[POP3_TIMESTAMP_MAX];
 
-	bool in_lock_step;    /* in: never pipeline */
-	bool is_listed;       /* in: the link has its listing: no phases, no watching */
-	bool without_capa;    /* learnt: CAPA made the server close or hang */
+	bool in_lock_step;         /* in: never pipeline */
+	bool is_listed;            /* in: the link has its listing: no phases, no watching */
+	struct link_memory memory; /* in, and learnt: what must outlast a connection */
+	bool without_capa;         /* learnt: CAPA made the server close or hang */
+	bool capa_broke; /* learnt: it did so time and again, although it has answered CAPA before */
 	bool flight_broke;    /* learnt: it broke on CAPA, UIDL and LIST in one flight */
 	bool flight_answered; /* a reply of that flight was read */
 	bool broke_in_reply;  /* the connection ended within UIDL's or LIST's listing */
@@ -44,13 +46,16 @@ struct session {
 
 /*
  * `lock_step`: what the state says of the server; the account's own word goes before it.
- * All arguments are borrowed.
+ * `memory` is copied, the other arguments are borrowed.
  */
 void session_init(struct session *session, const struct account *account,
-	const struct secret *password, struct link *link, bool lock_step);
+	const struct secret *password, struct link *link, bool lock_step,
+	const struct link_memory *memory);
 
 /*
- * Connect and log in. A server that closes or hangs on CAPA is asked once more without it.
+ * Connect and log in. Where the connection breaks at CAPA it may be the network's doing: it is
+ * asked once more, and then done without it, or, with a server that has answered it before, given
+ * up with `capa_broke` set: what UTF8 and EXPIRE say decides whether mail arrives whole.
  * Texts of what fails before the login name the host.
  * Errors: conn_open()'s, login_run()'s; ERROR_TLS when STLS is refused; ERROR_SERVER_TEMP
  * and ERROR_SERVER_PERM for a greeting that refuses us.
@@ -65,6 +70,12 @@ int session_open(struct session *session, struct error *err) __attribute__((warn
  */
 int session_list(struct session *session, struct listing *listing, struct error *err)
 	__attribute__((warn_unused_result));
+
+/*
+ * Whether QUIT may delete what was only retrieved: EXPIRE 0, told now or remembered, or nobody
+ * knows, since CAPA broke the connection. After session_list().
+ */
+bool session_may_expire(const struct session *session);
 
 /* Whether commands may be sent before the replies to those before them have come. */
 bool session_is_pipelining(const struct session *session);

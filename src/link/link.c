@@ -29,12 +29,12 @@ enum payload {
 	PAYLOAD_NUMBER, /* u32 */
 	PAYLOAD_TEXT,   /* u32, octets */
 	PAYLOAD_DATA,   /* octets */
-	PAYLOAD_SERVER, /* u8 u64 u64 */
+	PAYLOAD_SERVER, /* u8 u8 u8 u64 u64 u32 */
 	PAYLOAD_ROW,    /* u32 octets */
 	PAYLOAD_ACTION, /* u32 u8 */
 	PAYLOAD_CREDIT, /* u32 u64 */
 	PAYLOAD_SETTLED,
-	PAYLOAD_RESULT, /* u8 u8 u8 u8 octets */
+	PAYLOAD_RESULT, /* u8 u8 u8 u8 u8 octets */
 	PAYLOAD_PROGRESS,
 	PAYLOAD_REPORT
 };
@@ -209,10 +209,13 @@ link_commit_data(struct link *link, size_t len)
 void
 link_put_server(struct link *link, const struct link_server *server)
 {
-	put_head(link, LINK_SERVER, 17);
-	put_u8(link, server->expire_now);
+	put_head(link, LINK_SERVER, 23);
+	put_u8(link, server->memory.has_capa);
+	put_u8(link, server->memory.expire_now);
+	put_u8(link, server->memory.utf8);
 	put_u64(link, (uint64_t)server->expire_days);
 	put_u64(link, (uint64_t)server->login_delay);
+	put_u32(link, server->without_id);
 }
 
 void
@@ -253,11 +256,12 @@ link_put_result(struct link *link, const struct link_result *result, const char 
 {
 	size_t len = strnlen(text, ERROR_TEXT_MAX - 1);
 
-	put_head(link, LINK_RESULT, 4 + len);
+	put_head(link, LINK_RESULT, 5 + len);
 	put_u8(link, result->ok);
 	put_u8(link, result->class);
 	put_u8(link, result->no_pipelining);
 	put_u8(link, result->out_of_step);
+	put_u8(link, result->capa_broke);
 	buf_append(&link->out, text, len);
 }
 
@@ -433,10 +437,14 @@ get_rest(struct reader *reader, const char **data, size_t *len)
 static void
 get_server(struct reader *reader, struct link_server *server)
 {
-	server->expire_now = get_u8(reader, 2);
+	server->memory.has_capa = get_u8(reader, 2);
+	server->memory.expire_now = get_u8(reader, 2);
+	server->memory.utf8 = get_u8(reader, 2);
 	server->expire_days = (int64_t)get_u64(reader);
 	server->login_delay = (int64_t)get_u64(reader);
-	if (server->expire_days < -1 || server->login_delay < 0)
+	server->without_id = get_u32(reader);
+	if (server->expire_days < -1 || server->login_delay < 0 ||
+		server->without_id > LINK_ROWS_MAX)
 		reader->bad = true;
 }
 
@@ -520,6 +528,7 @@ get_payload(struct reader *reader, enum payload payload, struct link_frame *fram
 		frame->u.result.class = (enum error_class)get_u8(reader, ERROR_CLASS_COUNT);
 		frame->u.result.no_pipelining = get_u8(reader, 2);
 		frame->u.result.out_of_step = get_u8(reader, 2);
+		frame->u.result.capa_broke = get_u8(reader, 2);
 		get_rest(reader, &frame->data, &frame->data_len);
 		break;
 	case PAYLOAD_REPORT:

@@ -83,10 +83,23 @@ enum link_outcome {
 	LINK_OUTCOME_FAILED  /* not kept: stays on the server */
 };
 
+/*
+ * What is remembered of a server from session to session: what CAPA told must still hold when a
+ * connection breaks before it tells it again. The deliverer keeps it in the state; the fetcher has
+ * it from its birth, brings it up to date and gives it back in LINK_SERVER.
+ */
+struct link_memory {
+	bool has_capa;   /* it has answered CAPA with a list */
+	bool expire_now; /* EXPIRE 0: what was retrieved may be deleted at QUIT */
+	bool utf8;       /* UTF8 stood in its list before the login */
+};
+
 struct link_server {
-	bool expire_now;     /* EXPIRE 0: what was retrieved may be deleted at QUIT */
+	struct link_memory memory;
 	int64_t expire_days; /* -1: never, or not told */
 	int64_t login_delay; /* seconds; 0: none */
+	uint32_t
+		without_id; /* messages that LIST has and UIDL leaves out, though older than others */
 };
 
 struct link_row {
@@ -105,6 +118,7 @@ struct link_result {
 	enum error_class class; /* when not ok */
 	bool no_pipelining;     /* the server broke on a pipelined batch: remember that */
 	bool out_of_step;       /* its replies were not those to the commands: doubt the messages */
+	bool capa_broke;        /* it broke off at CAPA, again and again: forget that it has it */
 };
 
 struct link_progress {

@@ -43,7 +43,8 @@ set_handler(int number, void (*handler)(int))
 
 /* The fetcher process: everything of the deliverer is closed before the first octet of the network. */
 static _Noreturn void
-be_fetcher(const struct account *account, struct secret *password, int fd, bool lock_step)
+be_fetcher(const struct account *account, struct secret *password, int fd, bool lock_step,
+	const struct link_memory *memory)
 {
 	struct link *link;
 	int null, status;
@@ -63,7 +64,7 @@ be_fetcher(const struct account *account, struct secret *password, int fd, bool 
 	/* Neither a lock nor a file of the deliverer's may live on in the process that a server talks to. */
 	file_close_others(fd);
 	link = link_new(fd);
-	status = fetcher_run(account, password, link, lock_step);
+	status = fetcher_run(account, password, link, lock_step, memory);
 	link_free(link);
 	_exit(status);
 }
@@ -111,6 +112,7 @@ static int
 run_with_fetcher(struct deliverer *deliverer, const struct account *account,
 	struct secret *password, struct link *poller, struct link_report *report, struct error *err)
 {
+	const struct link_memory memory = deliverer_memory(deliverer);
 	struct link *link;
 	pid_t pid;
 	int ends[2], result, status;
@@ -120,7 +122,8 @@ run_with_fetcher(struct deliverer *deliverer, const struct account *account,
 		return error_set_errno(err, ERROR_SYSTEM, "cannot make a socket pair");
 	pid = fork();
 	if (pid == 0)
-		be_fetcher(account, password, ends[1], deliverer_wants_lock_step(deliverer));
+		be_fetcher(
+			account, password, ends[1], deliverer_wants_lock_step(deliverer), &memory);
 	secret_release(password);
 	close(ends[1]);
 	if (pid < 0) {

@@ -798,19 +798,24 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct account account;
 	struct link *link;
 	bool lock_step;
+	struct link_memory memory;
 	int ends[2], status;
 
 	begin();
 	choose_account(&feed, &account, &lock_step);
 	model.plan = feed_octet(&feed);
 	model.outcomes = feed_octet(&feed);
+	/* The corpora were made with the octet of the outcomes alone. */
+	memory = (struct link_memory){.has_capa = model.outcomes & 16,
+		.expire_now = model.outcomes & 32,
+		.utf8 = model.outcomes & 64};
 	server.cutter = cutter_from(&feed);
 	server.says = feed;
 	secret_set(&password, PASSWORD, strlen(PASSWORD));
 	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
 	model.link = link_new(ends[0]);
 	link = link_new(ends[1]);
-	status = fetcher_run(&account, &password, link, lock_step);
+	status = fetcher_run(&account, &password, link, lock_step, &memory);
 	/* A deliverer that dies may leave in its socket what was handed over. */
 	REQUIRE(status == 0 ? model.is_told || model.has_died : !model.is_told);
 	REQUIRE(!secret_is_set(&password));

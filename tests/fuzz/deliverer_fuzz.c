@@ -165,9 +165,11 @@ put_server(void)
 {
 	uint8_t octet = feed_octet(&script);
 
-	facts = (struct link_server){.expire_now = octet & 2,
+	facts = (struct link_server){
+		.memory = {.expire_now = octet & 2, .has_capa = octet & 64, .utf8 = octet & 128},
 		.expire_days = octet & 4 ? 0 : -1,
-		.login_delay = octet & 8 ? 30 : 0};
+		.login_delay = octet & 8 ? 30 : 0
+        };
 	if ((octet & 48) != 48)
 		put_beginning((octet & 1) == 0);
 	if ((octet & 32) != 0)
@@ -233,7 +235,8 @@ put_result(void)
 	const struct link_result result = {.ok = octet & 1,
 		.class = (enum error_class)((octet >> 2) % ERROR_CLASS_COUNT),
 		.no_pipelining = octet & 2,
-		.out_of_step = octet & 128};
+		.out_of_step = octet & 128,
+		.capa_broke = octet & 64};
 
 	link_put_result(link_out, &result, octet & 1 ? "" : "why\33[31m");
 	/* What follows is most often for the next session. */

@@ -63,7 +63,7 @@ note_fields(struct buf *out, const struct link_frame *frame)
 	switch (frame->type) {
 	case LINK_SERVER:
 		REQUIRE(frame->u.server.expire_days >= -1 && frame->u.server.login_delay >= 0);
-		note_number(out, frame->u.server.expire_now);
+		note_number(out, frame->u.server.memory.expire_now);
 		note_number(out, (uint64_t)frame->u.server.expire_days);
 		note_number(out, (uint64_t)frame->u.server.login_delay);
 		break;
@@ -162,7 +162,7 @@ put_frame(struct link *link, struct feed *feed)
 	struct feed text = feed_take(feed, feed_octet(feed));
 	const struct link_row row = {
 		.number = number | 1, .uidl = (const char *)text.data, .uidl_len = text.len};
-	const struct link_server server = {.expire_now = kind & 128,
+	const struct link_server server = {.memory.expire_now = kind & 128,
 		.expire_days = (int64_t)number - 1,
 		.login_delay = number};
 	const struct link_credit credit = {.messages = number, .octets = number};

@@ -194,6 +194,9 @@ static const char *const numbers[UIDL_NUMBER_COUNT] = {
 	[UIDL_EMPTIED_WHEN] = "emptied",
 	[UIDL_RELISTED] = "relisted",
 	[UIDL_ID] = "id",
+	[UIDL_CAPA_WHEN] = "capa",
+	[UIDL_EXPIRE_NOW_WHEN] = "expire0",
+	[UIDL_UTF8_WHEN] = "utf8",
 };
 
 static int

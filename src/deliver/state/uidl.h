@@ -30,6 +30,9 @@
  *	fact relisted COUNT                 sessions in a row that found a `gone` still listed
  *	fact id NUMBER                      which state this is, among all of one account
  *	fact broke COUNT UID                sessions in a row that broke off at this message; COUNT 0 ends it
+ *	fact capa WHEN                      the server has answered CAPA since then,
+ *	fact expire0 WHEN                   deletes at QUIT what it has sent (EXPIRE 0),
+ *	fact utf8 WHEN                      and lists UTF8
  *	fact failures COUNT WHEN CLASS      sessions failed in a row; COUNT 0 ends the row
  *	sum CRC                             vouches for the lines before
  *
@@ -130,6 +133,9 @@ enum uidl_number {
 	UIDL_EMPTIED_WHEN,
 	UIDL_RELISTED,
 	UIDL_ID,
+	UIDL_CAPA_WHEN,
+	UIDL_EXPIRE_NOW_WHEN,
+	UIDL_UTF8_WHEN,
 	UIDL_NUMBER_COUNT
 };
 
