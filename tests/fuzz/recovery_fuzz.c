@@ -175,11 +175,13 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		.name = (char *)NAME, .host = (char *)"pop.example.org", .lock_timeout_ms = 2000};
 	struct buf mbox = {0};
 	size_t whole = 0;
+	/* The drivers name their files from where they were begun. */
+	int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	char *folder = folder_make();
 
 	world_reset();
 	/* The state says where the mailbox is, and a case cannot know a path. */
-	REQUIRE(chdir(folder) == 0);
+	REQUIRE(here >= 0 && chdir(folder) == 0);
 	account.dest.kind = options & OPTION_MBOX ? ACCOUNT_DEST_MBOX : ACCOUNT_DEST_MAILDIR;
 	account.dest.path = (char *)"mail";
 	account.dest.text = (char *)(options & OPTION_MBOX ? "mbox:mail" : "maildir:mail");
@@ -194,7 +196,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	else
 		check_maildir(has);
 	buf_release(&mbox);
-	REQUIRE(chdir("/") == 0);
+	REQUIRE(fchdir(here) == 0);
+	close(here);
 	folder_remove(folder);
 	return 0;
 }
