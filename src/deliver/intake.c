@@ -1,7 +1,6 @@
 #include "deliver/intake.h"
 
 #include "base/clock.h"
-#include "deliver/welcome.h"
 
 /* Since when the server is as it is: a server that stays the same costs no record. */
 static void
@@ -24,9 +23,6 @@ take_server(struct intake *intake, const struct link_frame *frame, struct error 
 	intake->without_id = frame->u.server.without_id;
 	if (intake->is_reading_only)
 		return 0;
-	/* Of more than that a fetcher that was taken over might tell, to lock the account out. */
-	if (delay > WELCOME_LOGIN_DELAY_MAX)
-		delay = WELCOME_LOGIN_DELAY_MAX;
 	/* Most servers ask for no delay: then an idle poll writes nothing. */
 	if (delay != 0 || facts->login_delay != 0)
 		uidl_add_login(intake->uidl, intake->login_when, delay);

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "deliver/dest/dest.h"
+#include "link/link.h"
 
 char *
 welcome_describe_doubt(const struct uidl_doubt *doubt, const char *aside)
@@ -57,8 +58,9 @@ int
 welcome_wait_login_delay(
 	const struct uidl_facts *facts, const volatile int *stop, struct error *err)
 {
-	int64_t delay = facts->login_delay < WELCOME_LOGIN_DELAY_MAX ? facts->login_delay
-								     : WELCOME_LOGIN_DELAY_MAX;
+	/* The state may be of a time when more was believed, or edited. */
+	int64_t delay = facts->login_delay < LINK_LOGIN_DELAY_MAX ? facts->login_delay
+								  : LINK_LOGIN_DELAY_MAX;
 	int64_t left = 0, now = clock_wall_seconds(), deadline, second;
 
 	if (delay > 0 && facts->login_when > 0 && facts->login_when <= now &&

@@ -16,9 +16,6 @@
 /* LOGIN-DELAY: so much is waited for; more is for the next run. */
 #define WELCOME_WAIT_MAX 30
 
-/* The longest LOGIN-DELAY that is believed, in seconds: more would lock the account out. */
-#define WELCOME_LOGIN_DELAY_MAX 86400
-
 /*
  * Logins refused in a row before the account is left alone for a while, in seconds, doubled
  * each time.

@@ -17,6 +17,8 @@
 
 #define SECONDS_A_DAY 86400
 
+_Static_assert(POP3_LOGIN_DELAY_MAX <= LINK_LOGIN_DELAY_MAX, "what is told must be believed");
+
 struct fetcher {
 	const struct account *account;
 	struct secret *password;

@@ -444,7 +444,7 @@ get_server(struct reader *reader, struct link_server *server)
 	server->login_delay = (int64_t)get_u64(reader);
 	server->without_id = get_u32(reader);
 	if (server->expire_days < -1 || server->login_delay < 0 ||
-		server->without_id > LINK_ROWS_MAX)
+		server->login_delay > LINK_LOGIN_DELAY_MAX || server->without_id > LINK_ROWS_MAX)
 		reader->bad = true;
 }
 

@@ -37,6 +37,12 @@
  */
 #define LINK_ROWS_MAX (1024u * 1024)
 
+/*
+ * The longest LOGIN-DELAY (RFC 2449 section 6.5) that is believed, in seconds: with more, a fetcher
+ * that was taken over could lock the account out.
+ */
+#define LINK_LOGIN_DELAY_MAX 86400
+
 enum link_type {
 	/* fetcher → deliverer, in this order */
 	LINK_PHASE = 1, /* value: enum link_phase; before the listing */
@@ -97,7 +103,7 @@ struct link_memory {
 struct link_server {
 	struct link_memory memory;
 	int64_t expire_days; /* -1: never, or not told */
-	int64_t login_delay; /* seconds; 0: none */
+	int64_t login_delay; /* seconds, at most LINK_LOGIN_DELAY_MAX; 0: none */
 	uint32_t
 		without_id; /* messages that LIST has and UIDL leaves out, though older than others */
 };

@@ -22,6 +22,7 @@
 #include "check.h"
 #include "link/bound.h"
 #include "deliver/deliverer.h"
+#include "deliver/state/uidl.h"
 
 #define MAIL_MAX 64
 
@@ -527,6 +528,28 @@ test_failures(void)
 	CHECK(run(TRICK_NONE) == -1 && err.class == ERROR_BUSY);
 }
 
+/* Of a fetcher that tells more than a day nothing is recorded; nor is it believed of an old state. */
+static void
+test_login_delay_has_a_bound(void)
+{
+	char *dir = xasprintf("%s/state", root);
+	struct uidl *uidl;
+
+	start(ACCOUNT_DEST_MAILDIR, ACCOUNT_KEEP_FOREVER);
+	login_delay = INT64_MAX;
+	CHECK(run(TRICK_NONE) == -1 && err.class == ERROR_BUG);
+	login_delay = 0;
+	CHECK(run(TRICK_NONE) == 0);
+	uidl = uidl_open(dir, account.name, UIDL_LOCKED, NULL, &err);
+	if (CHECK(uidl != NULL)) {
+		uidl_add_login(uidl, clock_wall_seconds() - LINK_LOGIN_DELAY_MAX - 1, INT64_MAX);
+		CHECK(uidl_commit(uidl, &err) == 0);
+	}
+	uidl_close(uidl);
+	CHECK(run(TRICK_NONE) == 0);
+	free(dir);
+}
+
 /* Whatever it sends: ERROR_BUG or its like, no mail lost, and the next session is whole. */
 static void
 test_fetcher_taken_over(void)
@@ -705,6 +728,7 @@ main(void)
 	test_keeps_and_deletes(ACCOUNT_DEST_MBOX);
 	test_digest_decides();
 	test_failures();
+	test_login_delay_has_a_bound();
 	test_fetcher_taken_over();
 	test_pipe();
 	test_shows();
