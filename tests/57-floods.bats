@@ -21,20 +21,6 @@ mail() {
 	find Maildir/new Maildir/cur -type f | wc -l
 }
 
-leaves_nothing_behind() {
-	assert_equal "$(count_files Maildir/tmp)" 0
-	wait_until 10 no_process_is_left
-}
-
-# Of this test's, by its home.
-no_process_is_left() {
-	local pid
-
-	for pid in $(pgrep -x pophaul); do
-		! grep -qsz "^HOME=$HOME\$" "/proc/$pid/environ" || return
-	done
-}
-
 @test "a message without an end is cut, leaves nothing on the disk, and the others come" {
 	local dest
 

@@ -25,7 +25,9 @@ default_setup() {
 	CONF=$XDG_CONFIG_HOME/pophaul/pophaul.conf
 	STATE=$BATS_TEST_TMPDIR/state
 	SERVER_PIDS=() SERVER_DIRS=() FAKEPOP_COUNT=0 PUT_COUNT=0
+	POPHAUL=$BATS_TEST_TMPDIR/pophaul
 	mkdir -p "${CONF%/*}" "$XDG_STATE_HOME" "$XDG_RUNTIME_DIR"
+	ln -sf "$BUILD/pophaul" "$POPHAUL"
 	chmod 700 "$HOME" "$XDG_RUNTIME_DIR"
 	cd "$HOME" || return 1
 }
@@ -42,15 +44,16 @@ teardown() {
 	default_teardown
 }
 
-# The program, which can never hang a test: POPHAUL_LIMIT seconds (60), then SIGTERM, then SIGKILL.
+# The program, which can never hang a test: POPHAUL_LIMIT seconds (60), then SIGTERM, then SIGKILL. It is run by a
+# name of this test's own, POPHAUL, so that no_process_is_left knows it.
 pophaul() {
-	timeout -k 5 "${POPHAUL_LIMIT:-60}" "$BUILD/pophaul" "$@"
+	timeout -k 5 "${POPHAUL_LIMIT:-60}" "$POPHAUL" "$@"
 }
 
 # The same; peak_memory then says what it took.
 pophaul_measured() {
 	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 \
-		timeout -k 5 "${POPHAUL_LIMIT:-60}" "$TESTS/peak-memory" "$BATS_TEST_TMPDIR/peak" "$BUILD/pophaul" "$@"
+		timeout -k 5 "${POPHAUL_LIMIT:-60}" "$TESTS/peak-memory" "$BATS_TEST_TMPDIR/peak" "$POPHAUL" "$@"
 }
 
 # "fetcher KB deliverer KB": the most that any process of either kind had resident in the last pophaul_measured.
@@ -117,6 +120,24 @@ assert_memory_below() {
 # The number of files in these folders together; folders that are missing have none.
 count_files() {
 	find "$@" -type f 2>/dev/null | wc -l
+}
+
+# Whether none of the program's processes that this test began as POPHAUL goes on. Their names are all that
+# an ordinary user sees of them: they are not dumpable, so that the kernel hides their environment.
+no_process_is_left() {
+	local process name
+
+	for process in /proc/[0-9]*; do
+		name=
+		{ IFS= read -r -d '' name <"$process/cmdline"; } 2>/dev/null || :
+		[ "$name" != "$POPHAUL" ] || return
+	done
+}
+
+# Nothing half-done in the Maildir, and no process.
+leaves_nothing_behind() {
+	assert_equal "$(count_files Maildir/tmp)" 0
+	wait_until 10 no_process_is_left
 }
 
 # wait_until SECONDS COMMAND…: until the command succeeds; fails when the time is over.
