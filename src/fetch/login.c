@@ -95,15 +95,18 @@ list_candidates(const struct login *login, bool in_clear, const char *out[static
 	return count;
 }
 
+/* What the refusal means is seen before: a password may well be "AUTH" or "later". */
 static enum attempt
-refused(const struct login *login, const char *name, const struct pop3_reply *reply,
-	struct error *err)
+refused(const struct conn *conn, const struct login *login, const char *name,
+	const struct pop3_reply *reply, struct error *err)
 {
+	struct pop3_reply shown = *reply;
 	char what[LOGIN_NAME_MAX + 32];
 
+	shown.text_len = conn_mask(conn, shown.text, shown.text_len);
 	snprintf(what, sizeof(what), "the login with %s", name);
 	pop3_refused(
-		err, pop3_login_refusal_class(reply, login->caps->auth_resp_code), what, reply);
+		err, pop3_login_refusal_class(reply, login->caps->auth_resp_code), what, &shown);
 	return ATTEMPT_STOP;
 }
 
@@ -126,7 +129,7 @@ try_user_pass(struct conn *conn, const struct login *login, struct error *err)
 	}
 	if (pop3_user_pass(conn, user, password, &reply, err) != 0)
 		return ATTEMPT_STOP;
-	return reply.ok ? ATTEMPT_OK : refused(login, "USER/PASS", &reply, err);
+	return reply.ok ? ATTEMPT_OK : refused(conn, login, "USER/PASS", &reply, err);
 }
 
 static enum attempt
@@ -145,7 +148,7 @@ try_apop(struct conn *conn, const struct login *login, struct error *err)
 	if (pop3_apop(conn, login->account->user, login->password, login->timestamp, &reply, err) !=
 		0)
 		return ATTEMPT_STOP;
-	return reply.ok ? ATTEMPT_OK : refused(login, NAME_APOP, &reply, err);
+	return reply.ok ? ATTEMPT_OK : refused(conn, login, NAME_APOP, &reply, err);
 }
 
 static enum attempt
@@ -172,7 +175,7 @@ try_mechanism(struct conn *conn, const struct login *login, const char *name, st
 		return end == POP3_AUTH_CANNOT ? ATTEMPT_NEXT : ATTEMPT_STOP;
 	if (end == POP3_AUTH_OK)
 		return ATTEMPT_OK;
-	refused(login, name, &reply, err);
+	refused(conn, login, name, &reply, err);
 	return end == POP3_AUTH_UNSUPPORTED ? ATTEMPT_NEXT : ATTEMPT_STOP;
 }
 
@@ -195,17 +198,14 @@ no_candidate(const struct login *login, struct error *err)
 		quote_bytes(quoted, login->caps->mechanisms, strlen(login->caps->mechanisms)));
 }
 
-int
-login_run(struct conn *conn, const struct login *login, char used_out[static LOGIN_NAME_MAX],
+static int
+try_all(struct conn *conn, const struct login *login, char used_out[static LOGIN_NAME_MAX],
 	struct error *err)
 {
 	const char *candidates[CANDIDATES_MAX];
 	size_t count;
 	struct error failure = {.class = ERROR_AUTH};
 
-	used_out[0] = '\0';
-	if (check_credentials(login, err) != 0)
-		return -1;
 	count = list_candidates(login, !conn_is_secure(conn), candidates);
 	if (count == 0)
 		return no_candidate(login, err);
@@ -227,4 +227,33 @@ login_run(struct conn *conn, const struct login *login, char used_out[static LOG
 	 */
 	*err = failure;
 	return -1;
+}
+
+/* As LOGIN sends it, and as it stands in what other mechanisms send. */
+static void
+hide_password(struct conn *conn, const struct secret *password)
+{
+	char *encoded;
+
+	if (!secret_is_set(password))
+		return;
+	conn_hide(conn, password->data, password->len);
+	encoded = mech_base64_encode(password->data, password->len);
+	conn_hide(conn, encoded, strlen(encoded));
+	mech_base64_free(encoded);
+}
+
+int
+login_run(struct conn *conn, const struct login *login, char used_out[static LOGIN_NAME_MAX],
+	struct error *err)
+{
+	int result;
+
+	used_out[0] = '\0';
+	if (check_credentials(login, err) != 0)
+		return -1;
+	hide_password(conn, login->password);
+	result = try_all(conn, login, used_out, err);
+	conn_forget_secrets(conn);
+	return result;
 }

@@ -21,12 +21,16 @@
 #define CHALLENGES_MAX 16
 
 static int
-unexpected(const char *command, const struct conn_line *line, struct error *err)
+unexpected(struct conn *conn, const char *command, const struct conn_line *line, struct error *err)
 {
 	char quoted[QUOTE_SIZE];
+	struct buf shown = {0};
 
-	return error_set(err, ERROR_PROTOCOL, "unexpected reply to %s: \"%s\"", command,
-		quote_bytes(quoted, line->data, line->len));
+	buf_append(&shown, line->data, line->len);
+	quote_bytes(quoted, buf_data(&shown), conn_mask(conn, buf_data(&shown), line->len));
+	secret_wipe(shown.base, shown.size);
+	buf_release(&shown);
+	return error_set(err, ERROR_PROTOCOL, "unexpected reply to %s: \"%s\"", command, quoted);
 }
 
 /* A status line; `wanted` is what is waited for, `command` what an odd line is no reply to. */
@@ -42,7 +46,7 @@ read_status(struct conn *conn, const char *wanted, const char *command, struct p
 		return -1;
 	}
 	if (!pop3_parse_reply(line.data, line.len, reply))
-		return unexpected(command, &line, err);
+		return unexpected(conn, command, &line, err);
 	return 0;
 }
 
@@ -282,8 +286,11 @@ answer_challenge(struct exchange *exchange, const char *text, size_t len, struct
 	}
 	result = mech_step(exchange->mech, challenge, challenge_len, &response, err);
 	free(challenge);
-	if (result != 0)
+	if (result != 0) {
+		/* It may quote what the server says. */
+		err->text[conn_mask(exchange->conn, err->text, strlen(err->text))] = '\0';
 		return cancel(exchange);
+	}
 	queue_response(exchange, &response, false);
 	return 0;
 }
@@ -334,7 +341,7 @@ run_exchange(struct exchange *exchange, enum pop3_auth_end *end_out, struct pop3
 		if (pop3_parse_reply(line.data, line.len, reply))
 			return end_exchange(exchange, reply, end_out, err);
 		if (!pop3_parse_challenge(line.data, line.len, &challenge, &challenge_len))
-			return unexpected("AUTH", &line, err);
+			return unexpected(exchange->conn, "AUTH", &line, err);
 		if (answer_challenge(exchange, challenge, challenge_len, err) != 0)
 			return -1;
 	}
@@ -383,7 +390,7 @@ pop3_read_uidl(
 		return 0;
 	while ((more = read_row(conn, "UIDL", &line, err)) > 0) {
 		if (!pop3_parse_uidl_row(line.data, line.len, &number, &uidl, &uidl_len))
-			return unexpected("UIDL", &line, err);
+			return unexpected(conn, "UIDL", &line, err);
 		if (listing_add_uidl(listing, number, uidl, uidl_len, err) != 0)
 			return -1;
 	}
@@ -411,7 +418,7 @@ pop3_read_list(
 		return 0;
 	while ((more = read_row(conn, "LIST", &line, err)) > 0) {
 		if (!pop3_parse_list_row(line.data, line.len, &number, &octets))
-			return unexpected("LIST", &line, err);
+			return unexpected(conn, "LIST", &line, err);
 		if (listing_add_octets(listing, number, octets, err) != 0)
 			return -1;
 	}

@@ -16,6 +16,7 @@
 #include "base/quote.h"
 #include "base/secret.h"
 #include "base/xalloc.h"
+#include "fetch/wire/mask.h"
 #include "fetch/wire/net.h"
 #include "fetch/wire/pace.h"
 #include "fetch/wire/tls.h"
@@ -39,6 +40,7 @@ struct conn {
 	bool output_is_secret; /* its memory must be wiped */
 	int64_t last_progress; /* monotonic ms */
 	struct pace pace;
+	struct mask mask;
 
 	/* Set when the stream broke behind octets that are still to be handed out. */
 	bool is_broken;
@@ -119,6 +121,7 @@ conn_close(struct conn *conn)
 	tls_free(conn->tls);
 	close(conn->fd);
 	drop_output(conn);
+	mask_forget(&conn->mask);
 	buf_release(&conn->output);
 	buf_release(&conn->input);
 	free(conn);
@@ -186,6 +189,21 @@ log_wire_line(char direction, const char *line, size_t len)
 		log_wire("%c %s", direction, quote_bytes_into(quoted, sizeof quoted, line, len));
 }
 
+/* A copy of what was received, without what a server repeats of our secrets. */
+static void
+log_received(const struct conn *conn, const char *line, size_t len)
+{
+	struct buf copy = {0};
+
+	if (!log_is_on(LOG_LEVEL_WIRE))
+		return;
+	buf_append(&copy, line, len);
+	log_wire_line('<', buf_data(&copy), mask_text(&conn->mask, buf_data(&copy), len));
+	/* Its tail, moved up, may still stand behind it. */
+	secret_wipe(copy.base, copy.size);
+	buf_release(&copy);
+}
+
 /* Append a line and its CRLF. A growing buffer must not leave a secret behind in freed memory. */
 static void
 append_line(struct conn *conn, const char *line, size_t len)
@@ -228,9 +246,31 @@ conn_queuef(struct conn *conn, const char *format, ...)
 void
 conn_queue_secret(struct conn *conn, const char *line, size_t len, const char *shown)
 {
+	size_t open = strlen(shown) - strlen(MASK_SHOWN);
+
+	assert(strcmp(shown + open, MASK_SHOWN) == 0 && open <= len);
 	log_wire_line('>', shown, strlen(shown));
 	conn->output_is_secret = true;
+	conn_hide(conn, line + open, len - open);
 	append_line(conn, line, len);
+}
+
+void
+conn_hide(struct conn *conn, const void *secret, size_t len)
+{
+	mask_add(&conn->mask, secret, len);
+}
+
+size_t
+conn_mask(const struct conn *conn, char *text, size_t len)
+{
+	return mask_text(&conn->mask, text, len);
+}
+
+void
+conn_forget_secrets(struct conn *conn)
+{
+	mask_forget(&conn->mask);
 }
 
 size_t
@@ -382,7 +422,7 @@ conn_next_line(struct conn *conn, struct conn_line *line, struct error *err)
 	buf_consume(&conn->input, line->len + 1);
 	if (line->len != 0 && data[line->len - 1] == '\r')
 		line->len--;
-	log_wire_line('<', line->data, line->len);
+	log_received(conn, line->data, line->len);
 	return 1;
 }
 

@@ -82,10 +82,23 @@ void conn_queue(struct conn *conn, const char *command, size_t len);
 void conn_queuef(struct conn *conn, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /*
- * As conn_queue(), for lines that hold secrets: the wire log shows `shown` instead, the queue's
- * copy is wiped once sent.
+ * As conn_queue(), for lines that end with a secret: the wire log shows `shown` instead, which has
+ * MASK_SHOWN in the secret's place; the queue's copy is wiped once sent. The secret is hidden
+ * from then on, as by conn_hide().
  */
 void conn_queue_secret(struct conn *conn, const char *line, size_t len, const char *shown);
+
+/*
+ * Show a secret nowhere, should the server repeat it: not in the wire log, nor in what went through
+ * conn_mask(), which every text of the server has to before it gets into an error (mask.h).
+ */
+void conn_hide(struct conn *conn, const void *secret, size_t len);
+
+/* mask_text() with the secrets of this connection. Returns the new length. */
+size_t conn_mask(const struct conn *conn, char *text, size_t len);
+
+/* The login is over: wipe them. */
+void conn_forget_secrets(struct conn *conn);
 
 /* Octets queued and not yet handed to the kernel. */
 size_t conn_pending(const struct conn *conn);
