@@ -139,12 +139,12 @@ mutants() {
 	assert_equal "$(maildir_digests Maildir)" "$(folder_digests all)"
 }
 
-# fails_at_each_sync DEST MESSAGES SYNC…: each of these syncs in its turn fails once and is not believed
-# afterwards: neither session goes on as if what it lost were on the disk.
+# fails_at_each_sync DEST MESSAGES TIMES SYNC…: each of these syncs in its turn fails, so many times in a row, and
+# is not believed afterwards: neither session goes on as if what it lost were on the disk.
 fails_at_each_sync() {
-	local dest=$1 count=$2 sync n failures=0
+	local dest=$1 count=$2 times=$3 sync n failures=0
 
-	shift 2
+	shift 3
 	for sync in "$@"; do
 		for ((n = 1; ; n++)); do
 			rm -rf served all "$STATE" Maildir
@@ -152,7 +152,7 @@ fails_at_each_sync() {
 			messages "$count"
 			serve
 			use "$dest"
-			session log -e "inject=$sync:error=EIO:when=$n"
+			session log -e "inject=$sync:error=EIO:when=$n..$((n + times - 1))"
 			grep -q INJECTED log || break
 			[ "$status" -eq 0 ] || assert_stderr_has 'Input/output error'
 			session log2
@@ -169,10 +169,16 @@ fails_at_each_sync() {
 }
 
 @test "what a failed sync of a Maildir's session lost is not taken for durable when a later one succeeds" {
-	fails_at_each_sync "maildir:$HOME/Maildir" 2 fsync fdatasync
-	fails_at_each_sync "maildir:$HOME/Maildir" 10 syncfs fdatasync
+	fails_at_each_sync "maildir:$HOME/Maildir" 2 1 fsync fdatasync
+	fails_at_each_sync "maildir:$HOME/Maildir" 10 1 syncfs fdatasync
 }
 
 @test "what a failed sync of an mbox's session lost is not taken for durable when a later one succeeds" {
-	fails_at_each_sync "mbox:$HOME/mbox" 2 fsync fdatasync
+	fails_at_each_sync "mbox:$HOME/mbox" 2 1 fsync fdatasync
+}
+
+@test "a record whose sync failed is not left on the disk when it cannot be cut off durably either" {
+	fails_at_each_sync "maildir:$HOME/Maildir" 3 2 fdatasync
+	# A session that ends behind it, and one that writes the state anew, are in order too; the mark is gone.
+	[ ! -e "$STATE/home.uidl.new" ]
 }

@@ -29,6 +29,7 @@ Then each effect is held against what must be durable before it begins:
 	a command           `got` of all messages that commands have taken before
 	DELE                `got`; what an earlier session recorded is read from the state file
 	QUIT                `fact deleting`, if anything is to be deleted
+	a file leaves tmp/  no `try` of it was cut off the state and may come back
 	`gone`              the server has said +OK to DELE and to QUIT
 	a new state file    all of its octets; it knows all that the old one knew
 	the dot lock's end  `got` for each message in the mbox
@@ -164,10 +165,12 @@ class File:
         self.initial = bytearray()  # durable since before the log
         self.changes = []
 
-    def content(self, durable_only=False):
+    def content(self, durable_only=False, durable_cuts=False):
         out = bytearray(self.initial)
         for change in self.changes:
             if durable_only and change.state != DURABLE:
+                continue
+            if durable_cuts and change.data is None and change.state != DURABLE:
                 continue
             if change.data is None:
                 del out[change.offset:]
@@ -573,7 +576,21 @@ class Checker:
             self.require(call, tag, "the dot lock is given back", reason)
         self.appended.clear()
 
+    def begin_unstage(self, call, path):
+        """A `try` that comes back when its file in tmp/ is gone would pass for delivered."""
+        name = os.fsencode(os.path.basename(path)).split(b",")[0]
+        for file in self.names.possible(self.state_path):
+            if file is None:
+                continue
+            cut = (Records(file.content(durable_cuts=True)).open_tries()
+                   - Records(file.content()).open_tries())
+            if name in {token.split(b",")[0] for token in cut}:
+                self.object(call, "a file in tmp/ is removed, but its `try`, cut off the state, "
+                            "may be on the disk (fdatasync of the state)")
+
     def begin_unlink(self, call, path):
+        if self.kind == "maildir" and os.path.dirname(path) == self.path + "/tmp":
+            self.begin_unstage(call, path)
         if self.is_state(path) and not path.endswith(".new"):
             self.object(call, "the state file is removed")
         for tag, (target, _) in self.published.items():

@@ -152,6 +152,12 @@ state_file_rewind(struct state_file *file, struct error *err)
 	return 0;
 }
 
+static char *
+unfinished_name(const struct state_file *file)
+{
+	return xasprintf("%s.new", file->path);
+}
+
 int
 state_file_cut(struct state_file *file, struct error *err)
 {
@@ -160,6 +166,30 @@ state_file_cut(struct state_file *file, struct error *err)
 			"cannot cut off the torn end of state file '%s'", file->path);
 	file->is_torn = false;
 	return 0;
+}
+
+/*
+ * What a failed sync leaves may be on the disk, and so be there again after a power cut that comes
+ * before the cut is on the disk too: a `try` whose file in tmp/ was swept away meanwhile would
+ * pass for delivered. So the cut is synced, or the next session, which sweeps, is told to
+ * write the file anew first.
+ */
+static int
+cut_back(struct state_file *file, struct error *err)
+{
+	char *mark;
+	int fd;
+
+	if (ftruncate(file->fd, file->end) == 0 && fdatasync(file->fd) == 0)
+		return -1;
+	error_prefix(err, "not even cut back");
+	mark = unfinished_name(file);
+	fd = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	free(mark);
+	if (fd < 0)
+		return error_prefix(err, "cannot even note it down");
+	close(fd);
+	return -1;
 }
 
 int
@@ -174,9 +204,7 @@ state_file_append(struct state_file *file, const struct buf *lines, struct error
 			err, ERROR_WRITE, "cannot make state file '%s' durable", file->path);
 	}
 	/* Records that stay although they cannot be cut off are true: they tell what was done. */
-	if (ftruncate(file->fd, file->end) != 0)
-		return error_prefix(err, "not even cut back");
-	return -1;
+	return cut_back(file, err);
 }
 
 static int
@@ -236,7 +264,7 @@ state_file_replace(struct state_file *file, struct state_writer *writer, struct 
 bool
 state_file_is_doubtful(const struct state_file *file)
 {
-	char *unfinished = xasprintf("%s.new", file->path);
+	char *unfinished = unfinished_name(file);
 	bool is_there = access(unfinished, F_OK) == 0;
 
 	free(unfinished);

@@ -1,7 +1,7 @@
 /*
  * The file under the UIDL state: opened, read line by line, appended to
  * durably, replaced whole, set aside. It knows lines; their first one and their
- * meaning are uidl.c's.
+ * meaning are ledger.c's.
  *
  *	state_file_open()
  *	state_file_next() …          until 0; then is_torn and has_long_line hold
@@ -62,8 +62,8 @@ int state_file_rewind(struct state_file *file, struct error *err)
 int state_file_cut(struct state_file *file, struct error *err) __attribute__((warn_unused_result));
 
 /*
- * Append whole lines, one write and one fdatasync. ERROR_WRITE: the file is cut
- * back to its last good end as far as that can be done.
+ * Append whole lines, one write and one fdatasync. ERROR_WRITE: the file is cut back to its last
+ * good end, durably; where that fails too it is doubtful from then on.
  */
 int state_file_append(struct state_file *file, const struct buf *lines, struct error *err)
 	__attribute__((warn_unused_result));
@@ -82,8 +82,9 @@ int state_file_replace(struct state_file *file, struct state_writer *writer, str
 	__attribute__((warn_unused_result));
 
 /*
- * An earlier session began to replace the file and did not come to the end: whether the name
- * is durable is not certain until it is replaced again.
+ * An earlier session could not come to an end with the file: which octets a power cut leaves
+ * under the name is not certain until it is replaced (again), which is to be done before anything
+ * else. Told by PATH.new: what a replacement leaves, or an append that could not be cut back.
  */
 bool state_file_is_doubtful(const struct state_file *file);
 
