@@ -115,21 +115,50 @@ mail() {
 	assert_memory_below 64
 }
 
-@test "replies that run ahead of the commands, without end, are not heard for long" {
-	local script
+# The messages that are here, by the numbers of generated ones.
+here() {
+	find Maildir/new -type f -exec sed -n 's/^Subject: Generated message //p' {} + | sort -n | paste -sd ' '
+}
 
-	for script in 'on RETR 2 normal; flood 0 "+OK\r\n"' 'on DELE flood 0 "+OK\r\n"' \
-		'on UIDL normal; flood 0 "+OK\r\n"' 'on RETR 1 flood 0 "-ERR no\r\n"' 'on NOOP flood 0 "+OK\r\n"' \
-		'on QUIT flood 0 "+OK\r\n"' 'on PASS flood 0 "+OK\r\n"'; do
+# What the server has deleted so far is here.
+nothing_is_deleted_before_it_is_here() {
+	local n
+
+	for n in $(sed -n 's/^[0-9]*\* deleted [0-9]* uid-//p' "$TRANSCRIPT"); do
+		[[ " $(here) " == *" $n "* ]] || fail "message $n is deleted, and not here: $(here)"
+	done
+}
+
+# NOOP is sent only while a command works: 54-refusals has it.
+@test "replies that run ahead of the commands, without end, are not heard for long, and nothing is lost" {
+	local row script wanted capa
+
+	for row in \
+		'76|on RETR 2 normal; flood 0 "+OK\r\n"' \
+		'76|on DELE flood 0 "+OK\r\n"' \
+		'76|on UIDL normal; flood 0 "+OK\r\n"' \
+		'69|on RETR 1 flood 0 "-ERR no\r\n"' \
+		'0|on QUIT flood 0 "+OK\r\n"' \
+		'76|on PASS flood 0 "+OK\r\n"'; do
+		wanted=${row%%|*} script=${row#*|}
 		for capa in -SASL -PIPELINING; do
 			echo "$script $capa"
 			rm -rf Maildir "$STATE"
-			start_fakepop -e 'messages 3' -e "capa $capa" -e 'capa -SASL' -e "$script"
+			start_fakepop -e 'messages 3' -e "capa $capa" -e 'capa -SASL' -e "session 1 $script"
 			use 'keep = never'
 			measured
-			[[ $status =~ ^(0|69|76|77)$ ]]
+			assert_status "$wanted"
 			assert_memory_below 64
 			leaves_nothing_behind
+			nothing_is_deleted_before_it_is_here
+			poll
+			assert_equal "$status $stderr" '0 '
+			assert_equal "$(here)" '1 2 3'
+			assert_equal "$(grep -c '^[0-9]*\* deleted' "$TRANSCRIPT")" 3
+			poll
+			assert_status 0
+			assert_equal "$(transcript 3 | grep -c RETR)" 0
+			assert_equal "$(here)" '1 2 3'
 		done
 	done
 }
