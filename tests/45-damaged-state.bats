@@ -162,8 +162,8 @@ make_small_state() {
 	use 'keep = never'
 	poll
 	assert_status 0
-	grep -qx 'bye again' "$STATE/home.uidl"
-	sed -i '/^bye again$/d' "$STATE/home.uidl"
+	grep -q '^gone [0-9]* again$' "$STATE/home.uidl"
+	sed -i '/^gone [0-9]* again$/d' "$STATE/home.uidl"
 	use
 	poll
 	assert_status 0
@@ -228,7 +228,7 @@ make_small_state() {
 	use 'keep = never'
 	poll
 	assert_status 0
-	start_fakepop -e 'messages 2'
+	start_fakepop -e 'messages 2' -e 'uidl-prefix other-'
 	use 'keep = never'
 	cp "$STATE/home.uidl" good
 	for place in home.uidl home.uidl.new home.lock; do
