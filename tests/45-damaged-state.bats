@@ -171,6 +171,27 @@ make_small_state() {
 	assert_equal "$(mail)" '1 2 3'
 }
 
+@test "a damaged state that is only read is told, stays as it is, and is set aside by the next run that fetches" {
+	local mode
+
+	make_small_state
+	sed '3s/./x/' "$STATE/home.uidl" >damaged
+	cp damaged "$STATE/home.uidl"
+	for mode in --list --dry-run; do
+		poll "$mode"
+		assert_status 0
+		assert_stderr_has 'the state is damaged (lines '
+		assert_stderr_has '): the next run that fetches sets it aside and compares all mail'
+		cmp damaged "$STATE/home.uidl"
+		[ "$(find "$STATE" -name '*.damaged-*' | wc -l)" -eq 0 ]
+	done
+	poll
+	assert_status 0
+	assert_stderr_has 'the state was damaged: set aside as'
+	poll --list
+	assert_equal "$stderr" ''
+}
+
 @test "a state without sums, as by hand, is compared with the mailbox once, without alarm" {
 	local keep
 

@@ -71,7 +71,8 @@ open_state(struct deliverer *d, struct error *err)
 	d->uidl = uidl_open(d->settings->state_dir, d->account->name, access, &damaged, err);
 	doubt = d->uidl != NULL ? welcome_describe_doubt(uidl_doubt(d->uidl), damaged) : NULL;
 	if (doubt != NULL)
-		log_line(damaged != NULL ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "%s", doubt);
+		log_line(uidl_doubt(d->uidl)->is_damaged ? LOG_LEVEL_WARN : LOG_LEVEL_INFO, "%s",
+			doubt);
 	free(doubt);
 	free(damaged);
 	return d->uidl != NULL ? 0 : -1;

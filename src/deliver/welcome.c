@@ -17,8 +17,13 @@ welcome_describe_doubt(const struct uidl_doubt *doubt, const char *aside)
 		return xasprintf("the state was damaged: set aside as '%s' (lines %zu to %zu); "
 				 "all mail is fetched once more, to be compared with what is here",
 			aside, doubt->first_line, doubt->last_line);
-	if (doubt->first_line == 0 || doubt->is_damaged)
+	if (doubt->first_line == 0)
 		return NULL;
+	if (doubt->is_damaged)
+		return xasprintf(
+			"the state is damaged (lines %zu to %zu): the next run that fetches "
+			"sets it aside and compares all mail",
+			doubt->first_line, doubt->last_line);
 	return xasprintf("the state was not written to its end: what its lines %zu to %zu tell of "
 			 "is fetched once more, to be compared with what is here",
 		doubt->first_line, doubt->last_line);

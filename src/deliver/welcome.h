@@ -26,7 +26,7 @@
 
 /*
  * What is to be said of a state that was not believed in all; NULL: nothing. `aside` is where a
- * damaged one was put, or NULL. The caller frees it.
+ * damaged one was put; NULL: it was not, for it was only read. The caller frees the text.
  */
 char *welcome_describe_doubt(const struct uidl_doubt *doubt, const char *aside);
 
