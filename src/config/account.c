@@ -30,6 +30,12 @@ account_is_name(const char *name)
 	return len != 0 && len <= ACCOUNT_NAME_MAX && name[len] == '\0';
 }
 
+int64_t
+account_stop_ms(const struct account *account)
+{
+	return account->timeout_ms < ACCOUNT_STOP_MS ? account->timeout_ms : ACCOUNT_STOP_MS;
+}
+
 void
 account_release(struct account *account)
 {

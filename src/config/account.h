@@ -88,6 +88,16 @@ bool account_name_allows(char c, bool is_first);
 /* Whether it is a name that an account may have. */
 bool account_is_name(const char *name);
 
+/*
+ * A server that is slow, not dead (one that scans a message for viruses before its first octet, or
+ * rewrites a big mailbox at QUIT), is waited for as `timeout_ms` says, but so long at most once
+ * somebody waits for the session's end.
+ */
+#define ACCOUNT_STOP_MS ((int64_t)30000)
+
+/* How long a session that was asked to stop may wait for its server. */
+int64_t account_stop_ms(const struct account *account);
+
 void account_release(struct account *account);
 
 #endif

@@ -91,7 +91,7 @@ static const struct option_entry OPTIONS[] = {
 
 	{"pipelining", OPTION_CHOICE, ANY_ACCOUNT, IN_ACCOUNT(pipelining), 0, 0, PIPELINING_WORDS,
 		"auto", "several commands at once: auto, on or off"},
-	{"timeout", OPTION_TIME, ANY_ACCOUNT, IN_ACCOUNT(timeout_ms), 1, DAY, NULL, "60s",
+	{"timeout", OPTION_TIME, ANY_ACCOUNT, IN_ACCOUNT(timeout_ms), 1, DAY, NULL, "5m",
 		"longest silence of the server"},
 	{"min-rate", OPTION_SIZE, ANY_ACCOUNT, IN_ACCOUNT(min_rate), 0, UINT64_MAX, NULL, "100",
 		"octets a second that the server has to send within a reply; 0: any will do"},

@@ -17,7 +17,7 @@ peer_init(struct peer *peer, struct link *link, const struct account *account,
 		.stop = stop,
 		/* It gives up by itself much earlier. */
 		.patience_ms = account->connect_timeout_ms + 3 * account->timeout_ms,
-		.stop_patience_ms = account->timeout_ms + STOP_MARGIN_MS,
+		.stop_patience_ms = account_stop_ms(account) + STOP_MARGIN_MS,
 	};
 	peer->last = clock_monotonic_ms() + peer->patience_ms;
 }

@@ -133,8 +133,8 @@ set_limit(struct slot *slot, const struct account *account)
 	if (account->session_limit_ms == ACCOUNT_NO_LIMIT)
 		return;
 	slot->stop_at = clock_monotonic_ms() + account->session_limit_ms;
-	slot->kill_at =
-		slot->stop_at + account->timeout_ms + (has_command ? account->pipe_timeout_ms : 0);
+	slot->kill_at = slot->stop_at + account_stop_ms(account) +
+		(has_command ? account->pipe_timeout_ms : 0);
 }
 
 static void
