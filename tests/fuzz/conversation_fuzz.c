@@ -418,11 +418,22 @@ say(void)
 	return sent > 0;
 }
 
+/* A connection that broke before any answer has deleted nothing: the same DELEs again are right. */
+static void
+forget_deletions(void)
+{
+	for (size_t i = 0; i < model.count && model.deleted == 0; i++) {
+		if (model.rows[i].fate == FATE_DELETED)
+			model.rows[i].fate = FATE_DELETE;
+	}
+}
+
 static int
 connect_to_server(void)
 {
 	int ends[2];
 
+	forget_deletions();
 	if (server.fd >= 0)
 		close(server.fd);
 	server.fd = -1;
