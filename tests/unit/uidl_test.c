@@ -459,8 +459,9 @@ test_broken(void)
 	CHECK(uidl_broken(uidl)->count == 2 && broken_count(uidl_broken(uidl), &a) == 0);
 	/* There is an end to it, and what is known goes on being counted. */
 	for (unsigned i = 0; i < 2 * BROKEN_MAX; i++) {
-		struct uidl_id id = {uid, (size_t)snprintf(uid, sizeof uid, "%u", i * 7919), false};
+		struct uidl_id id = {uid, 0, false};
 
+		id.len = (size_t)snprintf(uid, sizeof uid, "%u", i * 7919);
 		uidl_add_broken(uidl, &id, 1);
 	}
 	uidl_add_broken(uidl, &b, 9);
