@@ -45,6 +45,18 @@ broke() {
 		"$STATE/box.uidl" | sort | paste -sd ' '
 }
 
+# child_of PID: its only child.
+child_of() {
+	local file line
+
+	for file in /proc/[0-9]*/stat; do
+		{ read -r line <"$file"; } 2>/dev/null || continue
+		# PID (NAME) STATE PARENT …, and a name may have any letter in it.
+		[[ ${line##*) } == ?" $1 "* ]] && echo "${line%% *}"
+	done
+	return 0
+}
+
 setup() {
 	default_setup
 	KEEP=never
@@ -138,6 +150,32 @@ NO_END='raw "+OK\r\nSubject: x\r\n\r\ntext\r\n.\r"; stall'
 	poll 69
 	poll 1
 	assert_equal "$(broke)" ''
+}
+
+@test "a message at which the process that fetches crashes is left alone after two sessions" {
+	local fetcher n
+
+	# A sanitizer would make an orderly end of it.
+	export ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}handle_segv=0
+	export UBSAN_OPTIONS=${UBSAN_OPTIONS:+$UBSAN_OPTIONS:}handle_segv=0
+	serve 'messages 3' 'session 1-2 on RETR 2 raw "+OK\r\nSubject: half"; touch asked; stall'
+	account box 'keep = "never"' 'timeout = "30s"' 'pipelining = "off"' | write_config
+	for n in 1 2; do
+		rm -f asked
+		timeout -k 5 60 "$BUILD/pophaul" 3>&- 2>crashed &
+		pid=$!
+		wait_until 20 test -e asked
+		# Of timeout the program, of that the worker, of that the fetcher.
+		fetcher=$(child_of "$(child_of "$(child_of "$pid")")")
+		kill -SEGV "$fetcher"
+		status=0
+		wait "$pid" || status=$?
+		assert_equal "$status" 70
+		grep -q 'the fetcher process was killed by signal 11' crashed
+		assert_equal "$(broke)" "uid-2=$n"
+	done
+	poll 1
+	assert_stderr_has 'message 2 (uid-2): left alone'
 }
 
 @test "two sessions that break at a message and a third in which it comes: it is as any other" {

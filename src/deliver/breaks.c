@@ -1,12 +1,19 @@
 #include "deliver/breaks.h"
 
+#include <errno.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <sys/wait.h>
 
-#include "base/error.h"
+#include "base/clock.h"
 #include "base/xalloc.h"
 #include "deliver/state/broken.h"
 #include "deliver/state/uidl.h"
+
+/* A process that dies closes its end of the link a moment before its death can be seen. */
+#define DEATH_MS      2000
+#define DEATH_LOOK_MS 5
 
 static uint32_t
 count_of(const struct roster *roster, const struct plan_row *row)
@@ -65,6 +72,41 @@ is_open(const struct roster *roster, size_t i)
 		return true;
 	case MESSAGE_IDLE:
 		return roster->rows[i].verdict != PLAN_LEAVE;
+	default:
+		return false;
+	}
+}
+
+/* Only looked at: whose child it is will reap it. */
+static bool
+has_died_of_signal(pid_t pid)
+{
+	int64_t deadline = clock_monotonic_ms() + DEATH_MS;
+	siginfo_t info;
+
+	while (pid > 0 && clock_poll_timeout(deadline) != 0) {
+		info = (siginfo_t){.si_pid = 0};
+		if (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) != 0 &&
+			errno != EINTR)
+			return false;
+		if (info.si_pid != 0)
+			return info.si_code == CLD_KILLED || info.si_code == CLD_DUMPED;
+		poll(NULL, 0, DEATH_LOOK_MS);
+	}
+	return false;
+}
+
+bool
+breaks_is_to_blame(const struct error *failure, pid_t fetcher)
+{
+	switch (failure->class) {
+	case ERROR_NET:
+	case ERROR_TIMEOUT:
+	case ERROR_TLS:
+	case ERROR_PROTOCOL:
+		return true;
+	case ERROR_SYSTEM:
+		return has_died_of_signal(fetcher);
 	default:
 		return false;
 	}

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
+#include "base/error.h"
 #include "deliver/roster.h"
 #include "deliver/tally.h"
 
@@ -19,9 +20,17 @@ void breaks_mark(struct roster *roster);
 void breaks_tell(const struct roster *roster, struct tally *tally);
 
 /*
+ * Whether the message that was on its way may be why the session has failed: the server or the
+ * network broke, or the process `fetcher` (0: not known), a child of this one, was killed by a
+ * signal, as by a crash. Not so when memory ran out, a process was gone or one of ours is wrong.
+ * Waits for a death of which the link has just told, 2 s at most.
+ */
+bool breaks_is_to_blame(const struct error *failure, pid_t fetcher);
+
+/*
  * At the end of a session with a whole listing: queue what has become of those noted. One that
  * came, was refused or is no longer listed is forgotten. `broke_at`: the row that was on its
- * way at the end, or -1; `is_to_blame`: the session broke off for no reason of ours.
+ * way at the end, or -1; `is_to_blame`: it may be why.
  */
 void breaks_settle(const struct roster *roster, ssize_t broke_at, bool is_to_blame);
 

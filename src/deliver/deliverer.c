@@ -43,6 +43,7 @@ struct deliverer {
 
 	/* the session */
 	struct peer peer;
+	pid_t fetcher; /* 0: not known */
 	struct link *poller;
 	struct farewell farewell;
 	struct roster roster;
@@ -462,13 +463,11 @@ run_session(struct deliverer *d, struct error *err)
 static void
 note_break(struct deliverer *d, const struct error *failure)
 {
-	bool is_to_blame = false;
+	ssize_t broke_at = receive_broke_at(d->receive);
+	bool is_to_blame = broke_at >= 0 && failure != NULL && !d->tally.has_trouble &&
+		!d->peer.out_of_step && breaks_is_to_blame(failure, d->fetcher);
 
-	if (failure != NULL && !d->tally.has_trouble && !d->peer.out_of_step)
-		is_to_blame = failure->class == ERROR_NET || failure->class == ERROR_TIMEOUT ||
-			failure->class == ERROR_TLS || failure->class == ERROR_PROTOCOL ||
-			failure->class == ERROR_SYSTEM || failure->class == ERROR_BUG;
-	breaks_settle(&d->roster, receive_broke_at(d->receive), is_to_blame);
+	breaks_settle(&d->roster, broke_at, is_to_blame);
 }
 
 /* What this listing has shown to be no longer there, now that all that can be compared is. */
@@ -554,6 +553,12 @@ judge(const struct deliverer *d, int result, struct error *err)
 	else
 		log_warn("%s", d->tally.trouble.text);
 	return -1;
+}
+
+void
+deliverer_set_fetcher(struct deliverer *d, pid_t pid)
+{
+	d->fetcher = pid;
 }
 
 int

@@ -14,6 +14,7 @@
 #define POPHAUL_DELIVER_DELIVERER_H
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #include "base/error.h"
 #include "config/account.h"
@@ -51,6 +52,12 @@ bool deliverer_wants_lock_step(const struct deliverer *deliverer);
 
 /* What else the state says of the server. */
 struct link_memory deliverer_memory(const struct deliverer *deliverer);
+
+/*
+ * Before the session: the fetcher's process, a child of this one. A message at which it is killed by
+ * a signal, as by a crash, may be left alone later. It is not reaped.
+ */
+void deliverer_set_fetcher(struct deliverer *deliverer, pid_t pid);
 
 /*
  * The session: frames from `fetcher` until its LINK_RESULT or its death, progress

@@ -131,6 +131,7 @@ run_with_fetcher(struct deliverer *deliverer, const struct account *account,
 		return error_set_errno(err, ERROR_SYSTEM, "cannot fork the fetcher");
 	}
 	link = link_new(ends[0]);
+	deliverer_set_fetcher(deliverer, pid);
 	result = deliverer_run(deliverer, link, poller, report, err);
 	link_free(link);
 	if (reap_fetcher(pid, result != 0 && err->class == ERROR_TIMEOUT, &status) && result != 0 &&

@@ -21,7 +21,9 @@
 #include "base/xalloc.h"
 #include "check.h"
 #include "link/bound.h"
+#include "deliver/breaks.h"
 #include "deliver/deliverer.h"
+#include "deliver/state/broken.h"
 #include "deliver/state/uidl.h"
 
 #define MAIL_MAX 64
@@ -550,6 +552,66 @@ test_login_delay_has_a_bound(void)
 	free(dir);
 }
 
+/* How many messages are noted as ones that break sessions. */
+static size_t
+count_broken(void)
+{
+	char *dir = xasprintf("%s/state", root);
+	struct uidl *uidl = uidl_open(dir, account.name, UIDL_READ_ONLY, NULL, &err);
+	size_t count = SIZE_MAX;
+
+	if (CHECK(uidl != NULL))
+		count = uidl_broken(uidl)->count;
+	uidl_close(uidl);
+	free(dir);
+	return count;
+}
+
+/* A child that ends by this signal or, for 0, with the status of one that has no more memory. */
+static pid_t
+start_dying(int signal_number)
+{
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		if (signal_number != 0)
+			raise(signal_number);
+		_exit(71);
+	}
+	return pid;
+}
+
+static void
+test_whose_fault_it_is(void)
+{
+	static const struct {
+		enum error_class class;
+		int signal_number;
+		bool is_to_blame;
+	} cases[] = {
+		{ERROR_NET,           0,       true },
+		{ERROR_TIMEOUT,       0,       true },
+		{ERROR_TLS,           0,       true },
+		{ERROR_PROTOCOL,      0,       true },
+		{ERROR_SYSTEM,        SIGKILL, true },
+		{ERROR_SYSTEM,        0,       false},
+		{ERROR_BUG,           SIGKILL, false},
+		{ERROR_INTERRUPTED,   SIGKILL, false},
+		{ERROR_BUSY,          0,       false},
+		{ERROR_DELIVERY_TEMP, 0,       false},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct error failure = {.class = cases[i].class};
+		pid_t pid = start_dying(cases[i].signal_number);
+
+		CHECK(breaks_is_to_blame(&failure, pid) == cases[i].is_to_blame);
+		/* It is still there to be reaped. */
+		CHECK(waitpid(pid, NULL, 0) == pid);
+	}
+	CHECK(!breaks_is_to_blame(&(struct error){.class = ERROR_SYSTEM}, 0));
+}
+
 /* Whatever it sends: ERROR_BUG or its like, no mail lost, and the next session is whole. */
 static void
 test_fetcher_taken_over(void)
@@ -565,6 +627,7 @@ test_fetcher_taken_over(void)
 		if (!CHECK(run((enum trick)trick) == -1 && err.class == ERROR_BUG))
 			fprintf(stderr, "trick %d: %s\n", trick, err.text);
 		CHECK(report.deleted == 0);
+		CHECK(count_broken() == 0);
 		CHECK(run(TRICK_NONE) == 0);
 		CHECK(copies_of("unique-one") == 1 && copies_of("unique-two") == 1);
 	}
@@ -729,6 +792,7 @@ main(void)
 	test_digest_decides();
 	test_failures();
 	test_login_delay_has_a_bound();
+	test_whose_fault_it_is();
 	test_fetcher_taken_over();
 	test_pipe();
 	test_shows();
