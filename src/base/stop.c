@@ -1,6 +1,8 @@
 #include "base/stop.h"
 
-static volatile int requested;
+#include <signal.h>
+
+static volatile sig_atomic_t requested;
 
 void
 stop_request(int signal_number)

@@ -1,7 +1,7 @@
 /*
- * Whether a signal has asked this process to stop. A signal belongs to the whole
- * process, so its flag does too: whatever waits for long looks here, without
- * having been handed anything.
+ * Whether a signal has asked this process to stop. A signal belongs to the whole process, so its
+ * flag does too. What waits for long on its own (a lock, a command that gives a password) looks
+ * here; a session is handed the flag, so that it can be run, and tested, without a signal.
  */
 #ifndef POPHAUL_BASE_STOP_H
 #define POPHAUL_BASE_STOP_H
@@ -16,7 +16,7 @@ void stop_request(int signal_number);
 
 bool stop_is_requested(void);
 
-/* The flag itself, for those who are handed one; non-zero once a stop is requested. */
+/* The flag itself, for the session; non-zero once a stop is requested. */
 const volatile int *stop_flag(void);
 
 #endif

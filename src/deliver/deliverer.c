@@ -571,10 +571,7 @@ deliverer_run(struct deliverer *d, struct link *fetcher, struct link *poller,
 	peer_init(&d->peer, fetcher, d->account, d->settings->stop);
 	d->poller = poller;
 	roster_init(&d->roster, d->uidl);
-	d->intake = (struct intake){.peer = &d->peer,
-		.roster = &d->roster,
-		.uidl = d->uidl,
-		.is_reading_only = is_reading_only(d)};
+	d->intake = (struct intake){.peer = &d->peer, .roster = &d->roster, .uidl = d->uidl};
 	*report = (struct link_report){0};
 	result = run_session(d, err);
 	if (!is_reading_only(d))

@@ -1,6 +1,6 @@
 /*
- * The end of a session: what the server has deleted is forgotten, what is worth
- * knowing next time is recorded.
+ * The end of a session: what the server says that it has deleted is recorded as
+ * gone, and so is what is worth knowing next time.
  */
 #ifndef POPHAUL_DELIVER_FAREWELL_H
 #define POPHAUL_DELIVER_FAREWELL_H

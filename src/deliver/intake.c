@@ -21,8 +21,6 @@ take_server(struct intake *intake, const struct link_frame *frame, struct error 
 		return peer_out_of_turn(frame, err);
 	intake->has_server = true;
 	intake->without_id = frame->u.server.without_id;
-	if (intake->is_reading_only)
-		return 0;
 	/* Most servers ask for no delay: then an idle poll writes nothing. */
 	if (delay != 0 || facts->login_delay != 0)
 		uidl_add_login(intake->uidl, intake->login_when, delay);

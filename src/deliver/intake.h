@@ -18,7 +18,6 @@ struct intake {
 	struct peer *peer;
 	struct roster *roster;
 	struct uidl *uidl;
-	bool is_reading_only; /* nothing is queued for the state */
 
 	/* found out */
 	bool has_server;     /* the server's facts have come */
@@ -27,7 +26,8 @@ struct intake {
 };
 
 /*
- * Fill the roster, until it is complete or, with an error, empty, and queue what is to be known of the server next time.
+ * Fill the roster, until it is complete or, with an error, empty, and queue what is to be known of
+ * the server next time (which a state that is only read does not take).
  * Errors: roster.h's, peer_next()'s, the fetcher's own.
  */
 int intake_run(struct intake *intake, struct error *err) __attribute__((warn_unused_result));

@@ -1,6 +1,6 @@
 /*
  * What a session counts, and the failures of single messages that its story has
- * yet to tell: modules below the story fill it, deliverer.c logs from it.
+ * yet to tell: modules below the story fill it, tell.c logs from it.
  */
 #ifndef POPHAUL_DELIVER_TALLY_H
 #define POPHAUL_DELIVER_TALLY_H

@@ -29,8 +29,9 @@ welcome_describe_doubt(const struct uidl_doubt *doubt, const char *aside)
 		doubt->first_line, doubt->last_line);
 }
 
-int64_t
-welcome_back_off(uint32_t refusals)
+/* How long the account is left alone after so many in a row: 0, or seconds. */
+static int64_t
+back_off(uint32_t refusals)
 {
 	int64_t seconds = WELCOME_BACKOFF;
 
@@ -49,7 +50,7 @@ welcome_check_back_off(const struct account *account, const struct uidl_facts *f
 
 	if (facts->failures == 0 || facts->failures_class != ERROR_AUTH)
 		return 0;
-	left = facts->failures_when + welcome_back_off(facts->failures) - now;
+	left = facts->failures_when + back_off(facts->failures) - now;
 	/* A failure of the future is one of a wrong clock. */
 	if (left <= 0 || facts->failures_when > now)
 		return 0;

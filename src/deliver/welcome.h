@@ -30,9 +30,6 @@
  */
 char *welcome_describe_doubt(const struct uidl_doubt *doubt, const char *aside);
 
-/* How long the account is left alone after `refusals` in a row: 0, or seconds. */
-int64_t welcome_back_off(uint32_t refusals);
-
 /* ERROR_BUSY: logins were refused too often, and too little time has passed since. */
 int welcome_check_back_off(const struct account *account, const struct uidl_facts *facts,
 	int64_t now, struct error *err) __attribute__((warn_unused_result));
