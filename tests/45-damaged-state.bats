@@ -108,7 +108,7 @@ asked_is() {
 }
 
 @test "of a state that is cut, what a sum vouches for is not even fetched; what stands behind the last is compared only" {
-	local line next
+	local line next records=0
 
 	make_state
 	{ seq -f uid-%g 15 && echo uid-18; } >listed
@@ -116,13 +116,13 @@ asked_is() {
 		rm -rf Maildir
 		cp -r Maildir.good Maildir
 		# Nothing behind the sum: the whole state of an earlier moment, which nobody can tell from it.
-		head -n "$line" good >cut
+		head -n "$line" good >"cut"
 		cp cut "$STATE/home.uidl"
 		poll
 		assert_equal "$line: $status $stderr" "$line: 0 "
 		asked_is "behind the sum in line $line"
-		# One record more, without its sum.
-		next=$(tail -n +$((line + 1)) good | grep -m 1 -v '^sum ') || next='got 1 1000 00000000000000000000000000000000 uid-1'
+		# The next record, without its sum.
+		next=$(tail -n +$((line + 1)) good | grep -m 1 -v '^sum ') || continue
 		rm -rf Maildir
 		cp -r Maildir.good Maildir
 		{ cat cut && echo "$next"; } >"$STATE/home.uidl"
@@ -130,7 +130,9 @@ asked_is() {
 		assert_status 0
 		assert_stderr_has "home: the state was not written to its end: what its lines $((line + 1)) to $((line + 1)) tell of"
 		asked_is "one record behind the sum in line $line" "${next##* }"
+		records=$((records + 1))
 	done
+	[ "$records" -gt 1 ]
 }
 
 # flip SEED N: a few octets of the state changed by chance, which is the same each time. Prints how many lines that may
