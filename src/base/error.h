@@ -47,7 +47,9 @@ struct error {
 	char text[ERROR_TEXT_MAX];
 };
 
-/* Fill `err`. Text beyond ERROR_TEXT_MAX - 1 octets is cut. Returns -1, for `return error_set(…)`. */
+/*
+ * Fill `err`. Text beyond ERROR_TEXT_MAX - 1 octets is cut. Returns -1, for `return error_set(…)`.
+ */
 int error_set(struct error *err, enum error_class class, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 

@@ -38,7 +38,10 @@ int file_sync_dir(const char *path, struct error *err) __attribute__((warn_unuse
 /* The same for the folder that the entry `path` stands in. */
 int file_sync_parent(const char *path, struct error *err) __attribute__((warn_unused_result));
 
-/* mkdir -p: each missing folder of `path` with `mode`, each made durable in its parent. ERROR_CREATE. */
+/*
+ * mkdir -p: each missing folder of `path` with `mode`, each made durable in its parent.
+ * ERROR_CREATE.
+ */
 int file_make_dirs(const char *path, mode_t mode, struct error *err)
 	__attribute__((warn_unused_result));
 

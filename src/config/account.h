@@ -82,7 +82,10 @@ struct account {
 /* Leaves room for ".uidl.damaged-TIME" behind it in a file's name. */
 #define ACCOUNT_NAME_MAX 200
 
-/* Whether an account's name may have `c` in it: letters, digits and . _ @ + -, but no . or - at first. */
+/*
+ * Whether an account's name may have `c` in it: letters, digits and . _ @ + -, but no . or - at
+ * first.
+ */
 bool account_name_allows(char c, bool is_first);
 
 /* Whether it is a name that an account may have. */

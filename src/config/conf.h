@@ -46,7 +46,10 @@ void conf_init(struct config *out);
 /* The first standard configuration file that exists; NULL when none does. The caller frees. */
 char *conf_find(void);
 
-/* The file that a user would create: $XDG_CONFIG_HOME or ~/.config. The caller frees; NULL without a home. */
+/*
+ * The file that a user would create: $XDG_CONFIG_HOME or ~/.config. The caller frees; NULL without
+ * a home.
+ */
 char *conf_user_path(void);
 
 /* Where state goes when nothing says otherwise. The caller frees; NULL without a home. */

@@ -53,7 +53,9 @@ struct confread_key {
 	unsigned line;
 };
 
-/* A section with its keys; an assignment outside of all sections is one with name NULL and one key. */
+/*
+ * A section with its keys; an assignment outside of all sections is one with name NULL and one key.
+ */
 struct confread_section {
 	char *name;
 	size_t start, end; /* from its name to behind its closing brace */

@@ -37,7 +37,8 @@ unsigned select_conf_flags(const struct cli *cli);
  * --tls, a port that was the default of the account's kind of TLS becomes that of the
  * new one. Paths of --state-dir and --tls-trust-file may be relative. ERROR_USAGE: an
  * unknown name (with the nearest), a bad URL or value, an account without a
- * destination that would need one; ERROR_CONFIG: nowhere to keep the state. `config` stays the caller's to release.
+ * destination that would need one; ERROR_CONFIG: nowhere to keep the state. `config` stays the
+ * caller's to release.
  */
 int select_accounts(const struct cli *cli, struct config *config, struct error *err)
 	__attribute__((warn_unused_result));

@@ -53,7 +53,9 @@ void value_free_words(char **words);
 int value_decode_string(const char *text, size_t len, struct buf *out, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* The candidate that is nearest to a word, if any is near at all. Zeroed but for `word` at first. */
+/*
+ * The candidate that is nearest to a word, if any is near at all. Zeroed but for `word` at first.
+ */
 struct value_guess {
 	const char *word;
 	const char *best; /* borrowed from the candidates; NULL: none is near */

@@ -2,7 +2,7 @@
  * The group commit, which is the promise of this program: durable, then
  * recorded, then deleted.
  *
- *	1. dest_prepare()     the group's messages are complete and durable, under no name that readers see
+ *	1. dest_prepare()     the group's messages are complete and durable, no reader sees them
  *	2. `try` for each     fdatasync of the log
  *	3. dest_publish()     each in its place; one that fails stops no other
  *	4. dest_seal()        and durable there

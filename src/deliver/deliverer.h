@@ -54,8 +54,8 @@ bool deliverer_wants_lock_step(const struct deliverer *deliverer);
 struct link_memory deliverer_memory(const struct deliverer *deliverer);
 
 /*
- * Before the session: the fetcher's process, a child of this one. A message at which it is killed by
- * a signal, as by a crash, may be left alone later. It is not reaped.
+ * Before the session: the fetcher's process, a child of this one. A message at which it is killed
+ * by a signal, as by a crash, may be left alone later. It is not reaped.
  */
 void deliverer_set_fetcher(struct deliverer *deliverer, pid_t pid);
 

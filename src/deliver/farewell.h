@@ -35,7 +35,8 @@ int farewell_take_quitting(const struct farewell *farewell, struct uidl *uidl, s
 /*
  * Take LINK_GONE: record and commit that the messages are deleted, as the server says. They are
  * forgotten, and new mail should they come again, once a listing has shown it
- * (roster_forget_gone()). Those without ids are forgotten at once. ERROR_BUG: nothing was deleted; ERROR_WRITE.
+ * (roster_forget_gone()). Those without ids are forgotten at once. ERROR_BUG: nothing was deleted;
+ * ERROR_WRITE.
  */
 int farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl *uidl,
 	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));

@@ -47,8 +47,8 @@ void header_decode(const char *text, size_t len, struct buf *out);
 
 /*
  * The value of a field for a terminal: found, decoded, spaces run together. It is UTF-8
- * whatever the locale; octets that are none, controls (C0, DEL, C1) and characters that turn or hide
- * text are written \xHH or \u{HEX}. An absent field is the empty text. Returns `out`.
+ * whatever the locale; octets that are none, controls (C0, DEL, C1) and characters that turn or
+ * hide text are written \xHH or \u{HEX}. An absent field is the empty text. Returns `out`.
  */
 const char *header_show(
 	const char *data, size_t len, const char *name, char out[static HEADER_SHOWN_SIZE]);

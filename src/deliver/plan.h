@@ -6,7 +6,7 @@
  * What a PLAN_COMPARE row's message is, its digest says, once it was fetched:
  *
  *	not is_shared          one known message had this id: the same digest, it is that one
- *	uidl_find_exact()      several have this id, or none has one: it is the one that is found; mark it
+ *	uidl_find_exact()      several have this id, or none has one: the one that is found; mark it
  *	uidl_find_digest()     for PLAN_FETCH too: it is one that vanished or never had an id
  *	otherwise              it is new: deliver it
  */
@@ -21,9 +21,9 @@
 #include "deliver/state/uidl.h"
 
 /*
- * A message at which so many sessions in a row broke off (its text has no end, or the server dies of
- * it) would keep all those behind it from arriving, and the deletions too. It is fetched only when
- * there is nothing else to do. Once may be the network.
+ * A message at which so many sessions in a row broke off (its text has no end, or the server dies
+ * of it) would keep all those behind it from arriving, and the deletions too. It is fetched only
+ * when there is nothing else to do. Once may be the network.
  */
 #define PLAN_BROKEN_MIN 2
 
@@ -80,8 +80,8 @@ struct plan_row {
 	bool is_next : 1;   /* and at no other such message fewer did */
 
 	/*
-	 * An entry's index, or UIDL_NO_ENTRY. Before plan(): the first one of its id. DELETE, LEAVE,
-	 * COMPARE with one known message: that one. Once it is kept: its record.
+	 * An entry's index, or UIDL_NO_ENTRY. Before plan(): the first one of its id. DELETE,
+	 * LEAVE, COMPARE with one known message: that one. Once it is kept: its record.
 	 */
 	uint32_t entry;
 };

@@ -43,9 +43,9 @@ struct receive *receive_new(const struct receive_settings *settings);
 void receive_free(struct receive *receive);
 
 /*
- * Take LINK_BEGIN, DATA, END, CUT or REFUSED (of a message to be fetched). -1: ERROR_BUG, out of turn, or
- * a message without an end (bound.h).
- * Failures of the message itself are settled and counted.
+ * Take LINK_BEGIN, DATA, END, CUT or REFUSED (of a message to be fetched). -1: ERROR_BUG, out of
+ * turn, or a message without an end (bound.h). Failures of the message itself are settled and
+ * counted.
  */
 int receive_take(struct receive *receive, const struct link_frame *frame, struct error *err)
 	__attribute__((warn_unused_result));

@@ -90,7 +90,10 @@ int roster_complete(struct roster *roster, uint64_t expected, struct error *err)
 ssize_t roster_find(const struct roster *roster, uint32_t number, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* The message has been kept, now or before: row->entry is its record. Not of what was only looked at. */
+/*
+ * The message has been kept, now or before: row->entry is its record. Not of what was only looked
+ * at.
+ */
 bool roster_has_record(const struct roster *roster, size_t row);
 
 /* The id of a row; its octets hold until roster_release(). */
@@ -114,7 +117,10 @@ int roster_doubt(struct roster *roster, const struct plan_policy *policy, struct
 int roster_add_off(const struct roster *roster, int64_t now, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* At the session's end: `off` for what every message of its id was compared with in vain. ERROR_WRITE. */
+/*
+ * At the session's end: `off` for what every message of its id was compared with in vain.
+ * ERROR_WRITE.
+ */
 int roster_add_off_unmatched(const struct roster *roster, int64_t now, struct error *err)
 	__attribute__((warn_unused_result));
 

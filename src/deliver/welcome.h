@@ -54,8 +54,8 @@ int welcome_settle_tries(const struct account *account, struct uidl *uidl, size_
 	size_t *delivered_out, struct error *err) __attribute__((warn_unused_result));
 
 /*
- * The number of this state among all that an account ever has (another state-dir, another user, a lost
- * one). Random, made and committed at the first use. ERROR_SYSTEM, ERROR_WRITE.
+ * The number of this state among all that an account ever has (another state-dir, another user, a
+ * lost one). Random, made and committed at the first use. ERROR_SYSTEM, ERROR_WRITE.
  */
 int welcome_own_id(struct uidl *uidl, int64_t *id_out, struct error *err)
 	__attribute__((warn_unused_result));

@@ -27,7 +27,10 @@
 int pop3_read_reply(struct conn *conn, const char *command, struct pop3_reply *reply,
 	struct error *err) __attribute__((warn_unused_result));
 
-/* Fill `err` with "the server refused WHAT: "TEXT"" and a class: conn_mask() the text before, where it may repeat a secret. Returns -1. */
+/*
+ * Fill `err` with "the server refused WHAT: "TEXT"" and a class: conn_mask() the text before, where
+ * it may repeat a secret. Returns -1.
+ */
 int pop3_refused(struct error *err, enum error_class class, const char *what,
 	const struct pop3_reply *reply);
 

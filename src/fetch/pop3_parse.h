@@ -74,8 +74,9 @@ bool pop3_parse_challenge(
 	const char *line, size_t len, const char **data_out, size_t *data_len_out);
 
 /*
- * What the caller of a refused command does next: by response code, `otherwise` without one, or with
- * one that means nothing there ([AUTH]: what counts as a refused login may lock the account out).
+ * What the caller of a refused command does next: by response code, `otherwise` without one, or
+ * with one that means nothing there ([AUTH]: what counts as a refused login may lock the account
+ * out).
  */
 enum error_class pop3_refusal_class(const struct pop3_reply *reply, enum error_class otherwise);
 

@@ -36,7 +36,7 @@ struct session {
 	bool is_listed;            /* in: the link has its listing: no phases, no watching */
 	struct link_memory memory; /* in, and learnt: what must outlast a connection */
 	bool without_capa;         /* learnt: CAPA made the server close or hang */
-	bool capa_broke; /* learnt: it did so time and again, although it has answered CAPA before */
+	bool capa_broke; /* learnt: it did so time and again, though it has answered CAPA before */
 	bool flight_broke;    /* learnt: it broke on CAPA, UIDL and LIST in one flight */
 	bool flight_answered; /* a reply of that flight was read */
 	bool broke_in_reply;  /* the connection ended within UIDL's or LIST's listing */

@@ -9,8 +9,9 @@
 
 /*
  * The most octets that are believed of a message that is listed with `listed` octets
- * (LINK_OCTETS_UNKNOWN, or absurdly many: not told). Listed sizes are wrong in life, by line ends, by headers that
- * are added, by messages that are rebuilt: by a factor and by some octets, not by both.
+ * (LINK_OCTETS_UNKNOWN, or absurdly many: not told). Listed sizes are wrong in life, by line ends,
+ * by headers that are added, by messages that are rebuilt: by a factor and by some octets, not by
+ * both.
  */
 uint64_t bound_message_octets(uint64_t listed);
 

@@ -104,8 +104,7 @@ struct link_server {
 	struct link_memory memory;
 	int64_t expire_days; /* -1: never, or not told */
 	int64_t login_delay; /* seconds, at most LINK_LOGIN_DELAY_MAX; 0: none */
-	uint32_t
-		without_id; /* messages that LIST has and UIDL leaves out, though older than others */
+	uint32_t without_id; /* messages that LIST has and UIDL leaves out, not only the newest */
 };
 
 struct link_row {
@@ -181,7 +180,9 @@ void link_put_number(struct link *link, enum link_type type, uint32_t number);
 void link_put_text(
 	struct link *link, enum link_type type, uint32_t number, const void *data, size_t len);
 
-/* Queue message or output text (LINK_DATA, LINK_TEXT) or LINK_SIZES, in as many frames as needed. */
+/*
+ * Queue message or output text (LINK_DATA, LINK_TEXT) or LINK_SIZES, in as many frames as needed.
+ */
 void link_put_data(struct link *link, enum link_type type, const void *data, size_t len);
 
 /*

@@ -52,7 +52,9 @@ int worker_start(struct worker *worker, const struct account *account,
 	const struct worker_settings *settings, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* SIGTERM (finish what is complete, record it, leave), or SIGKILL when `at_once`. May be repeated. */
+/*
+ * SIGTERM (finish what is complete, record it, leave), or SIGKILL when `at_once`. May be repeated.
+ */
 void worker_stop(const struct worker *worker, bool at_once);
 
 /*

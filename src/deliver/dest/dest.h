@@ -74,9 +74,10 @@ extern const struct dest_ops dest_pipe_ops;
 struct dest;
 
 /*
- * Open the account's destination, making what is missing (Maildir folders 0700). `owner` is the state's own
- * number (UIDL_ID): what is staged under it is that state's to settle and to sweep, and no other's.
- * `account` must outlive the result. NULL and ERROR_CREATE, ERROR_CONFIG (no destination).
+ * Open the account's destination, making what is missing (Maildir folders 0700). `owner` is the
+ * state's own number (UIDL_ID): what is staged under it is that state's to settle and to sweep, and
+ * no other's. `account` must outlive the result. NULL and ERROR_CREATE, ERROR_CONFIG (no
+ * destination).
  */
 struct dest *dest_open(const struct account *account, int64_t owner, struct error *err)
 	__attribute__((warn_unused_result));
@@ -88,7 +89,8 @@ const struct dest_limits *dest_limits(const struct dest *dest);
 
 /*
  * Remove what dead sessions of this account staged and did not publish. Only
- * when no claim is open in the state on disk: what a claim speaks of is the proof that it was not published.
+ * when no claim is open in the state on disk: what a claim speaks of is the proof that it was not
+ * published.
  */
 void dest_sweep(struct dest *dest);
 
@@ -122,12 +124,14 @@ void dest_abandon(struct dest *dest);
  */
 int dest_prepare(struct dest *dest, struct error *err) __attribute__((warn_unused_result));
 
-/* What the state needs for recovery; NULL: this destination has none. Borrowed until dest_finish(). */
+/*
+ * What the state needs for recovery; NULL: this destination has none. Borrowed until dest_finish().
+ */
 const char *dest_token(struct dest *dest, size_t index);
 
 /*
- * Give message `index` to its readers. ERROR_CREATE, ERROR_WRITE; of a command: ERROR_DELIVERY_TEMP (later),
- * ERROR_DELIVERY_PERM (refused), ERROR_CONFIG (it cannot be run at all), ERROR_SYSTEM.
+ * Give message `index` to its readers. ERROR_CREATE, ERROR_WRITE; of a command: ERROR_DELIVERY_TEMP
+ * (later), ERROR_DELIVERY_PERM (refused), ERROR_CONFIG (it cannot be run at all), ERROR_SYSTEM.
  */
 int dest_publish(struct dest *dest, size_t index, struct error *err)
 	__attribute__((warn_unused_result));
@@ -140,9 +144,9 @@ void dest_finish(struct dest *dest);
 
 /*
  * Say for each claim of a dead session whether its message is delivered, and make
- * that durable, at the destination that was in force then (`text`, as in the state; NULL: the account's). A torn end
- * of an mbox is cut off. May be called again with the same claims and gives the same answers. ERROR_WRITE, ERROR_CREATE,
- * ERROR_BUSY (locks).
+ * that durable, at the destination that was in force then (`text`, as in the state; NULL: the
+ * account's). A torn end of an mbox is cut off. May be called again with the same claims and gives
+ * the same answers. ERROR_WRITE, ERROR_CREATE, ERROR_BUSY (locks).
  */
 int dest_recover(const struct account *account, const char *text, struct dest_claim *claims,
 	size_t count, struct error *err) __attribute__((warn_unused_result));

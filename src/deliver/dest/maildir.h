@@ -8,9 +8,9 @@
  *	…,S=<octets>,W=<octets>                                      in new/, and the token
  *
  * <owner> is the number of the state (UIDL_ID): what one state has staged, no
- * other account, user or state folder that shares the Maildir touches. S is the size on disk, W the size with
- * CRLF for each LF; one behind a CR counts as it is, for so does Dovecot, which
- * (as Courier) reads both.
+ * other account, user or state folder that shares the Maildir touches. S is the size on disk, W the
+ * size with CRLF for each LF; one behind a CR counts as it is, for so does Dovecot, which (as
+ * Courier) reads both.
  *
  * Recovery of a token, which changes nothing:
  *
@@ -20,7 +20,7 @@
  *	nowhere, the state was damaged   not delivered: the try may have been ended
  *	nowhere, older than tmp/ itself  not delivered: the Maildir was removed and made again
  *	nowhere, older                   not delivered: a cleaner of tmp/ may have taken it (they
- *	                                 spare what is younger), and a second copy is better than none
+ *	                                 spare what is younger), and two copies are better than none
  *	the Maildir itself is not there  not delivered
  *
  * Once the answers are durable in the state, and only then, dest_sweep() removes

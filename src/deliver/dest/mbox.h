@@ -11,7 +11,7 @@
  *
  *	at OFFSET stand LENGTH octets with that From_ line and digest    delivered
  *	the file ends within them, and what is there begins with that
- *	From_ line and holds no other program's message                  cut off there, not delivered
+ *	From_ line and holds no other program's message                  cut off, not delivered
  *	anything else: the file was not written to, or was changed       not delivered
  */
 #ifndef POPHAUL_DELIVER_DEST_MBOX_H

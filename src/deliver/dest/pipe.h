@@ -8,7 +8,8 @@
  *
  * Its end: status 0 delivered; 75 (EX_TEMPFAIL), a signal or the time limit: later
  * (ERROR_DELIVERY_TEMP); 126, 127, 78 (EX_CONFIG): it cannot be run (ERROR_CONFIG); any other
- * status: refused (ERROR_DELIVERY_PERM). The first 4 KiB of what it prints are shown on failure only.
+ * status: refused (ERROR_DELIVERY_PERM). The first 4 KiB of what it prints are shown on failure
+ * only.
  */
 #ifndef POPHAUL_DELIVER_DEST_PIPE_H
 #define POPHAUL_DELIVER_DEST_PIPE_H

@@ -3,7 +3,8 @@
  * an unlinked file in $TMPDIR, else /var/tmp, else /tmp. It has no name, so that a
  * dead process leaves nothing behind, and a descriptor that a command can read.
  *
- *	spool_open(), spool_write()…, spool_flush(), spool_read_at()…, spool_truncate(), spool_close()
+ *	spool_open(), spool_write()…, spool_flush(), spool_read_at()…, spool_truncate()
+ *	spool_close()
  */
 #ifndef POPHAUL_DELIVER_DEST_SPOOL_H
 #define POPHAUL_DELIVER_DEST_SPOOL_H
@@ -39,7 +40,10 @@ int spool_flush(struct spool *spool, struct error *err) __attribute__((warn_unus
 int spool_read_at(const struct spool *spool, uint64_t offset, void *out, size_t len,
 	struct error *err) __attribute__((warn_unused_result));
 
-/* Drop everything behind `len`; at 0 a spool on disk becomes one in memory again. ERROR_WRITE, ERROR_SYSTEM. */
+/*
+ * Drop everything behind `len`; at 0 a spool on disk becomes one in memory again. ERROR_WRITE,
+ * ERROR_SYSTEM.
+ */
 int spool_truncate(struct spool *spool, uint64_t len, struct error *err)
 	__attribute__((warn_unused_result));
 

@@ -13,7 +13,10 @@
 
 #include "deliver/state/uidl.h"
 
-/* More are not noted: each may be LINK_UIDL_MAX octets, and a server that breaks so often is broken itself. */
+/*
+ * More are not noted: each may be LINK_UIDL_MAX octets, and a server that breaks so often is broken
+ * itself.
+ */
 #define BROKEN_MAX 1000
 
 struct broken_item {

@@ -40,7 +40,10 @@ void tries_settle(struct tries *tries, const struct record *got);
 void tries_begin_block(struct tries *tries);
 void tries_drop_block(struct tries *tries);
 
-/* The log is read: from now on the list holds what is not settled, and nothing else; all of it in doubt or none. */
+/*
+ * The log is read: from now on the list holds what is not settled, and nothing else; all of it in
+ * doubt or none.
+ */
 void tries_finish(struct tries *tries, bool in_doubt);
 
 /* Forget the list; the destination stays. */

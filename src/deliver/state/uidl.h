@@ -29,7 +29,7 @@
  *	fact emptied WHEN                   the last listing was empty
  *	fact relisted COUNT                 sessions in a row that found a `gone` still listed
  *	fact id NUMBER                      which state this is, among all of one account
- *	fact broke COUNT UID                sessions in a row that broke off at this message; COUNT 0 ends it
+ *	fact broke COUNT UID                sessions in a row broke off at this message; 0: no more
  *	fact capa WHEN                      the server has answered CAPA since then,
  *	fact expire0 WHEN                   deletes at QUIT what it has sent (EXPIRE 0),
  *	fact utf8 WHEN                      and lists UTF8
@@ -197,8 +197,8 @@ struct uidl_entry *uidl_find_digest(struct uidl *uidl, const struct digest *dige
 struct uidl_entry *uidl_entry_at(struct uidl *uidl, uint32_t index);
 
 /*
- * A UIDL_GONE entry of this id with this digest that is not marked; NULL: none. A message of another
- * id is another one, though it be the same: it was sent again.
+ * A UIDL_GONE entry of this id with this digest that is not marked; NULL: none. A message of
+ * another id is another one, though it be the same: it was sent again.
  */
 struct uidl_entry *uidl_find_gone(
 	struct uidl *uidl, const struct uidl_id *id, const struct digest *digest);
@@ -211,9 +211,9 @@ struct uidl_id uidl_entry_id(const struct uidl *uidl, const struct uidl_entry *e
 
 /*
  * What a dead session left half done, in the order of the log: `try` records
- * without a `got` behind them, as found by uidl_open(). Of a damaged or torn log they are in doubt: what is
- * missing may be their `end` or `dest`, so that only what is found was delivered. The list stays as it is
- * until uidl_clear_tries(); uidl_add_got() may be called while walking over it.
+ * without a `got` behind them, as found by uidl_open(). Of a damaged or torn log they are in doubt:
+ * what is missing may be their `end` or `dest`, so that only what is found was delivered. The list
+ * stays as it is until uidl_clear_tries(); uidl_add_got() may be called while walking over it.
  */
 size_t uidl_try_count(const struct uidl *uidl);
 const struct uidl_try *uidl_try_at(const struct uidl *uidl, size_t index);
@@ -235,9 +235,10 @@ void uidl_clear_tries(struct uidl *uidl);
 int64_t uidl_delivery_time(const struct uidl *uidl, int64_t now);
 
 /*
- * Queue records; of a state that is UIDL_READ_ONLY they change what is in memory alone. uidl_add_got() makes a new entry and returns it. uidl_add_off()
- * does nothing to an entry that is off or gone; uidl_add_gone() is for one that is got and has an id;
- * uidl_add_bye() forgets any. Ids are at most LINK_UIDL_MAX octets, tokens UIDL_TOKEN_MAX.
+ * Queue records; of a state that is UIDL_READ_ONLY they change what is in memory alone.
+ * uidl_add_got() makes a new entry and returns it. uidl_add_off() does nothing to an entry that is
+ * off or gone; uidl_add_gone() is for one that is got and has an id; uidl_add_bye() forgets any.
+ * Ids are at most LINK_UIDL_MAX octets, tokens UIDL_TOKEN_MAX.
  */
 void uidl_add_dest(
 	struct uidl *uidl, const char *text); /* queued only when it differs from the last one */

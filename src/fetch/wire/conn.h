@@ -121,8 +121,8 @@ int conn_next_line(struct conn *conn, struct conn_line *line, struct error *err)
 
 /*
  * Flush and wait for a line, until nothing has moved in either direction (conn_last_progress())
- * for the account's timeout, or as conn_wait() says. Where sending fails, what the server said last is the result, if
- * that is a whole line.
+ * for the account's timeout, or as conn_wait() says. Where sending fails, what the server said last
+ * is the result, if that is a whole line.
  */
 int conn_read_line(struct conn *conn, struct conn_line *line, struct error *err)
 	__attribute__((warn_unused_result));

@@ -6,8 +6,8 @@
  *	mask_text()     whatever a server's text is shown in
  *	mask_forget()   the login is over
  *
- * A zeroed struct knows no secret. Texts are masked and not received lines: what a line means must not
- * depend on a password that is "+OK" or "AUTH".
+ * A zeroed struct knows no secret. Texts are masked and not received lines: what a line means must
+ * not depend on a password that is "+OK" or "AUTH".
  */
 #ifndef POPHAUL_FETCH_WIRE_MASK_H
 #define POPHAUL_FETCH_WIRE_MASK_H
@@ -28,10 +28,10 @@ struct mask {
 void mask_add(struct mask *mask, const void *data, size_t len);
 
 /*
- * Put asterisks in place of each secret in the `len` octets of `text`, in any case of letters; also of
- * the first octets of one, when that many are no chance or when the text ends behind them: echoes
- * get cut. A secret of less than 4 octets counts as a whole word only. Returns the new length, which
- * is no greater.
+ * Put asterisks in place of each secret in the `len` octets of `text`, in any case of letters; also
+ * of the first octets of one, when that many are no chance or when the text ends behind them:
+ * echoes get cut. A secret of less than 4 octets counts as a whole word only. Returns the new
+ * length, which is no greater.
  */
 size_t mask_text(const struct mask *mask, char *text, size_t len);
 
