@@ -745,7 +745,7 @@ trace_steps() {
 		        if not call or "= -1" in line:
 		            continue
 		        name, fd = call.groups()
-		        if re.search(r"sendto\(.*, 8, MSG_NOSIGNAL", line) and fd == server.setdefault("fd", fd):
+		        if re.search(r"sendto\(.*, 14, MSG_NOSIGNAL", line) and fd == server.setdefault("fd", fd):
 		            steps.append("command")
 		        elif name in ("fsync", "fdatasync", "syncfs", "write", "pwrite64") and steps:
 		            name = {"write": "write", "pwrite64": "write", "syncfs": "syncfs"}.get(name, "sync")

@@ -84,14 +84,14 @@ both_ways() {
 
 # Two messages that are the same are two messages: the one that came twice is here twice.
 @test "a reply sent twice: the next session fetches what may stand under a wrong id" {
-	both_ways same 76 'the server says unasked: "+OK' 1 'session 1 on RETR 1 normal; normal'
-	both_ways same 76 'the server says unasked: "+OK' 1 'session 1 on RETR 4 normal; normal'
+	both_ways same 76 'neither +OK nor -ERR: "Subject: message 5"' 1 'session 1 on RETR 1 normal; normal'
+	both_ways same 76 'neither +OK nor -ERR: "Subject: message 5"' 1 'session 1 on RETR 4 normal; normal'
 	grep -q '^fact lockstep [1-9]' "$STATE/box.uidl"
-	assert_equal "$(transcript_events 2 | sed -n 's/^end .*flights=//p')" 17
+	assert_equal "$(transcript_events 2 | sed -n 's/^end .*flights=//p')" 19
 }
 
 @test "a refusal too many: the next session fetches what may stand under a wrong id" {
-	both_ways same 76 'the server says unasked: "+OK' 0 'session 1 on RETR 2 send -ERR what?; normal'
+	both_ways same 76 'neither +OK nor -ERR: "Subject: message 5"' 0 'session 1 on RETR 2 send -ERR what?; normal'
 }
 
 @test "a status too many: what follows it is not taken for a message" {
@@ -166,8 +166,16 @@ both_ways() {
 		assert_status 69
 		poll
 		assert_status 0
-		assert_equal "$(transcript 2 | grep RETR)" "$(seq -f 'RETR %g' "$place" 5)"
+		# They are of one size: a reply may have been left out before.
+		assert_equal "$(transcript 2 | grep RETR)" "$(seq -f 'RETR %g' 5)"
 		everything_is_here same 0
+		serve mixed "session 1 on RETR $place drop"
+		poll
+		assert_status 69
+		poll
+		assert_status 0
+		assert_equal "$(transcript 2 | grep RETR)" "$(seq -f 'RETR %g' "$place" 5)"
+		everything_is_here mixed 0
 	done
 }
 
@@ -211,17 +219,134 @@ both_ways() {
 
 # ---- at the ends ----
 
-@test "a whole text in answer to QUIT belongs to an earlier command: the messages are fetched again" {
-	serve same 'session 1 on QUIT raw "+OK 33 octets\r\nSubject: left over\r\n\r\nx\r\n.\r\n+OK bye\r\n"; drop'
+@test "a whole text in answer to QUIT is none of an earlier command, as STAT was answered before it" {
+	local way
+
+	for way in +PIPELINING -PIPELINING; do
+		serve same "capa $way" 'on QUIT raw "+OK bye\r\nyour quota is 3%\r\n.\r\n"; bye'
+		poll
+		assert_equal "$way: $status $stderr" "$way: 0 "
+		poll
+		assert_status 0
+		assert_equal "$(transcript 2 | grep -c RETR)" 0
+		everything_is_here same 0
+	done
+}
+
+# The order of what is left out or doubled shows only later, or never: the session ends for another reason.
+@test "a reply left out, and then another end than silence: the next session fetches what may stand under a wrong id" {
+	local left_out='session 1 on RETR 2 raw ""'
+
+	both_ways same 69 'the server closed the connection' 0 "$left_out" 'session 1 on RETR 5 normal; wait 200; drop'
+	both_ways same 69 'the server closed the connection' 0 "$left_out" \
+		'session 1 on RETR 5 normal; wait 200; send -ERR autologout; drop'
+	both_ways same 69 'in the middle of message 4: the server has been silent' 0 "$left_out" \
+		'session 1 on RETR 5 raw "+OK\r\nSubject: mess"; stall'
+}
+
+@test "a reply left out, and then the end of session-limit: the next session fetches what may stand under a wrong id" {
+	serve same 'session 1 on RETR 2 raw ""'
+	account box 'auth = "USER"' 'session-limit = "1s"' 'keep = "never"' | write_config
+	run --separate-stderr pophaul
+	assert_status 75
+	run ! grep -q '^1> \(DELE\|QUIT\)' "$TRANSCRIPT"
+	poll 'keep = "never"'
+	assert_status 0
+	assert_equal "$(transcript_events 2 | grep -c deleted)" 5
+	everything_is_here same 0
+}
+
+@test "a refusal too many whose surplus comes seconds late is found out by STAT, at whatever pace" {
+	both_ways same 76 'neither +OK nor -ERR: "Subject: message 5"' 0 \
+		'session 1 on RETR 1 send -ERR [SYS/TEMP] busy; normal' 'session 1 on RETR 5 wait 700; normal'
+	both_ways same 76 'neither +OK nor -ERR: "Subject: message 1"' 0 'capa -PIPELINING' \
+		'session 1 on RETR 1 send -ERR [SYS/TEMP] busy; wait 300; normal'
+	grep -q '^RETR 1$' <(transcript 1)
+	run ! grep -q '^RETR 2$' <(transcript 1)
+}
+
+@test "with EXPIRE 0 nothing is given up to the server by a QUIT while a reply is missing" {
+	serve same 'capa +EXPIRE 0' delete-retrieved 'session 1 on RETR 2 send -ERR busy; normal' \
+		'session 1 on RETR 5 wait 500; normal'
 	poll
 	assert_status 76
-	assert_stderr_has 'a whole text came in answer to QUIT'
+	run ! grep -q '^1> QUIT' "$TRANSCRIPT"
 	poll
 	assert_status 0
-	assert_equal "$(transcript 2 | grep -c RETR)" 5
 	everything_is_here same 0
+}
+
+@test "a status too many behind a DELE is not taken for QUIT's" {
+	serve same 'session 1 on DELE 5 normal; wait 300; send +OK' 'session 1 on QUIT wait 300; send -ERR not updated; drop'
+	poll 'keep = "never"'
+	assert_status 76
+	run ! grep -q '^1> QUIT' "$TRANSCRIPT"
+	poll 'keep = "never"'
+	assert_status 0
+	assert_equal "$(transcript 2 | grep -c RETR)" 0
+	assert_equal "$(transcript_events 2 | grep -c deleted)" 5
+	everything_is_here same 0
+}
+
+@test "a STAT that is refused, counts otherwise or has words around its numbers is asked about by NOOP" {
+	local answer
+
+	for answer in '-ERR unknown' '+OK 9 900' '+OK there are 5 messages' '+OK'; do
+		serve same "on STAT send $answer"
+		poll 'keep = "never"'
+		assert_equal "$answer: $status $stderr" "$answer: 0 "
+		assert_equal "$(transcript_whole 1 | sed -n '/RETR 5/,$p' | paste -sd ' ')" \
+			'RETR 5 STAT NOOP DELE 1 DELE 2 DELE 3 DELE 4 DELE 5 NOOP QUIT'
+		everything_is_here same 0
+	done
+}
+
+@test "STAT stands behind the last message and the last deletion, and an idle poll has none" {
+	serve same
+	poll 'keep = "never"'
+	assert_status 0
+	assert_equal "$(transcript_whole 1 | sed -n '/RETR 5/,$p' | paste -sd ' ')" \
+		'RETR 5 STAT DELE 1 DELE 2 DELE 3 DELE 4 DELE 5 STAT QUIT'
+	poll 'keep = "never"'
+	assert_equal "$(transcript_whole 2 | tail -n 1)" QUIT
+	run ! grep -q '^2> STAT' "$TRANSCRIPT"
+}
+
+@test "an empty line behind each message in lock step is passed over" {
+	serve same 'capa -PIPELINING' 'on /^RETR/ normal; raw "\r\n"'
+	poll 'keep = "never"'
+	assert_status 0
+	assert_equal "$stderr" ''
+	assert_equal "$(transcript_events 1 | grep -c deleted)" 5
+	everything_is_here same 0
+}
+
+@test "a server that does not stuff dots: only the message that goes on behind its end is not kept" {
+	serve same 'capa -PIPELINING' 'session 1-2 on RETR 3 raw "+OK\r\nSubject: dots\r\n\r\na\r\n.\r\nb\r\n.\r\n"'
 	poll
-	assert_equal "$(transcript 3 | grep -c RETR)" 0
+	assert_status 76
+	assert_stderr_has 'message 3: its text goes on behind its end mark: "b'
+	assert_equal "$(count_files Maildir)" 2
+	poll
+	assert_status 76
+	assert_equal "$(transcript 2 | grep RETR)" 'RETR 3'
+	poll
+	assert_equal "$(transcript 3 | grep RETR)" $'RETR 4\nRETR 5'
+	poll
+	assert_status 0
+	everything_is_here same 0
+}
+
+@test "pipelining = on yields to what was found out of step" {
+	serve mixed
+	stop_servers
+	start_fakepop -e 'folder served' -e 'session 1 on RETR 2 wait 0'
+	poll 'pipelining = "on"'
+	assert_status 76
+	poll 'pipelining = "on"'
+	assert_status 0
+	assert_equal "$stderr" ''
+	everything_is_here mixed 0
 }
 
 @test "words behind the answer to QUIT, two answers, a refusal or none are no disorder" {

@@ -87,20 +87,34 @@ here() {
 	assert_equal "$(here)" "$(seq -s ' ' 10)"
 }
 
-@test "two RETRs refused in a row stop nothing, three stop the account until next time" {
+@test "refusals that are the messages' own stop nothing; with a code, or when the last message is refused too, they stop the account until next time" {
 	serve 'messages 8' 'capa -PIPELINING' 'session 1 on RETR 2 send -ERR a' 'session 1 on RETR 3 send -ERR b'
 	poll 'keep = "never"'
 	ended_with 1 'message 2 (uid-2): the server refuses it: "a"' 'message 3 (uid-3): the server refuses it: "b"'
 	session_is 1 "$(seq -f 'RETR %g' -s ' ' 8) DELE 1 DELE 4 DELE 5 DELE 6 DELE 7 DELE 8 QUIT"
-	serve 'messages 8' 'capa -PIPELINING' 'session 1 on /^RETR [234]/ send -ERR no'
+	for way in +PIPELINING -PIPELINING; do
+		serve 'messages 8' "capa $way" 'on /^RETR [234]/ send -ERR no'
+		poll 'keep = "never"'
+		ended_with 1 'message 2 (uid-2): the server refuses it: "no"' \
+			'message 3 (uid-3): the server refuses it: "no"' 'message 4 (uid-4): the server refuses it: "no"'
+		assert_equal "$way: $(here)" "$way: 1 5 6 7 8"
+		assert_equal "$(transcript_events 1 | grep -c '^deleted')" 5
+	done
+	assert_equal "$(transcript 1 | grep '^RETR' | paste -sd ' ')" \
+		'RETR 1 RETR 2 RETR 3 RETR 4 RETR 8 RETR 5 RETR 6 RETR 7'
+	serve 'messages 8' 'capa -PIPELINING' 'session 1 on /^RETR [2348]/ send -ERR no'
 	poll 'keep = "never"'
 	assert_status 76
 	assert_stderr_has 'the server refused several messages in a row: "no"'
-	session_is 1 'RETR 1 RETR 2 RETR 3 RETR 4 DELE 1 QUIT'
+	session_is 1 'RETR 1 RETR 2 RETR 3 RETR 4 RETR 8 DELE 1 QUIT'
 	poll 'keep = "never"'
 	ended_with 0
 	session_is 2 "$(seq -f 'RETR %g' -s ' ' 7) $(seq -f 'DELE %g' -s ' ' 7) QUIT"
 	assert_equal "$(here)" "$(seq -s ' ' 8)"
+	serve 'messages 8' 'capa -PIPELINING' 'session 1 on /^RETR [234]/ send -ERR [SYS/TEMP] no'
+	poll 'keep = "never"'
+	assert_status 75
+	session_is 1 'RETR 1 RETR 2 RETR 3 RETR 4 DELE 1 QUIT'
 }
 
 @test "+OK alone is an answer to every command that asks for one line" {
@@ -178,7 +192,7 @@ here() {
 	assert_equal "$(here) $(count_files Maildir)" '1 1'
 	poll
 	ended_with 0
-	session_is 2 'RETR 2 RETR 3 QUIT'
+	session_is 2 'RETR 1 RETR 2 RETR 3 QUIT'
 }
 
 @test "pop3 B4: RETR 2 -ERR: the others arrive, and the status says so" {

@@ -72,10 +72,10 @@ NO_END='raw "+OK\r\nSubject: x\r\n\r\ntext\r\n.\r"; stall'
 	assert_equal "$(mail) $(broke)" '1 uid-2=1'
 	# Once may be the network.
 	poll 69
-	assert_equal "$(said 2) $(broke)" 'RETR 2 uid-2=2'
+	assert_equal "$(said 2) $(broke)" 'RETR 1 RETR 2 uid-2=2'
 	poll 1
 	assert_stderr_has 'message 2 (uid-2): left alone while there is anything else to do: 2 sessions in a row broke off at it'
-	assert_equal "$(said 3)" 'RETR 3 RETR 4 RETR 5 DELE 1 DELE 3 DELE 4 DELE 5 QUIT'
+	assert_equal "$(said 3)" 'RETR 1 RETR 3 RETR 4 RETR 5 DELE 1 DELE 3 DELE 4 DELE 5 QUIT'
 	assert_equal "$(mail)" '1 3 4 5'
 	# Alone it is tried, and breaks again; then it is not in the way of what is new.
 	poll 69
@@ -183,7 +183,7 @@ NO_END='raw "+OK\r\nSubject: x\r\n\r\ntext\r\n.\r"; stall'
 	poll 69
 	assert_equal "$(broke)" 'uid-2=1'
 	poll 0
-	assert_equal "$(said 2) $(broke)" 'RETR 2 RETR 3 DELE 1 DELE 2 DELE 3 QUIT uid-2=0'
+	assert_equal "$(said 2) $(broke)" 'RETR 1 RETR 2 RETR 3 DELE 1 DELE 2 DELE 3 QUIT uid-2=0'
 	assert_equal "$(mail)" '1 2 3'
 }
 

@@ -479,7 +479,7 @@ add_vanished(struct deliverer *d, struct error *err)
 	if (roster_add_off_unmatched(&d->roster, now, err) != 0)
 		return -1;
 	/* Before QUIT this was done already, and those of a reply out of turn are not recognised. */
-	if (d->farewell.is_gone || d->peer.out_of_step)
+	if (d->farewell.is_gone || d->peer.out_of_step || d->peer.doubtful != 0)
 		return 0;
 	return roster_forget_gone(&d->roster, now, err);
 }

@@ -117,13 +117,14 @@ add_leaving(const struct farewell *farewell, const struct roster *roster, struct
  * got. What has come all the same is known by its digest, whichever id it was recorded under.
  */
 static void
-doubt_messages(const struct roster *roster, struct uidl *uidl, int64_t now)
+doubt_messages(const struct roster *roster, struct uidl *uidl, uint32_t first, int64_t now)
 {
 	for (size_t i = 0; i < roster->count; i++) {
 		const struct plan_row *row = &roster->rows[i];
 		struct uidl_entry *entry;
 
-		if ((row->verdict != PLAN_FETCH && row->verdict != PLAN_COMPARE) ||
+		if (row->number < first ||
+			(row->verdict != PLAN_FETCH && row->verdict != PLAN_COMPARE) ||
 			!roster_has_record(roster, i))
 			continue;
 		entry = uidl_entry_at(uidl, row->entry);
@@ -140,8 +141,8 @@ farewell_add_facts(const struct farewell *farewell, const struct roster *roster,
 	uint32_t before = facts->failures_class == ERROR_AUTH ? facts->failures : 0;
 	int64_t now = clock_wall_seconds();
 
-	if (found->peer->out_of_step)
-		doubt_messages(roster, uidl, now);
+	if (found->peer->doubtful != 0)
+		doubt_messages(roster, uidl, found->peer->doubtful, now);
 	if (found->peer->no_pipelining && !farewell_is_lock_step(facts, now))
 		uidl_add_number(uidl, UIDL_LOCK_STEP_WHEN, now);
 	/* It may have CAPA no more: from the next session on it is done without. */

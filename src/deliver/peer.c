@@ -85,6 +85,7 @@ peer_take_result(struct peer *peer, const struct link_frame *frame, struct error
 
 	peer->no_pipelining = frame->u.result.no_pipelining;
 	peer->out_of_step = frame->u.result.out_of_step;
+	peer->doubtful = frame->u.result.doubtful;
 	peer->capa_broke = frame->u.result.capa_broke;
 	if (frame->u.result.ok)
 		return 0;

@@ -21,7 +21,8 @@ struct peer {
 	int64_t last;                 /* when that is over */
 	bool is_stopped;              /* LINK_STOP was sent */
 	bool no_pipelining;           /* of its result, */
-	bool out_of_step, capa_broke; /* and these too */
+	bool out_of_step, capa_broke; /* and these too, */
+	uint32_t doubtful;            /* and this */
 };
 
 /* `link` and `stop` are borrowed. */

@@ -56,6 +56,21 @@ agenda_refuse_heads(struct agenda *agenda, struct link *link)
 }
 
 bool
+agenda_find_last(const struct agenda *agenda, enum agenda_state state, uint32_t *row_out)
+{
+	for (size_t i = agenda->planned; i > 0; i--) {
+		uint32_t row = agenda->order[i - 1];
+
+		if (agenda->states[row] != state)
+			continue;
+		if (row_out != NULL)
+			*row_out = row;
+		return true;
+	}
+	return false;
+}
+
+bool
 agenda_has_credit(const struct agenda *agenda, uint32_t row)
 {
 	return agenda->credit_messages >= 1 &&

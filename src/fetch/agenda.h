@@ -66,6 +66,9 @@ uint64_t agenda_cost(const struct agenda *agenda, uint32_t row);
 /* Tell the deliverer of each header that is wanted that a server without TOP will not give it. */
 void agenda_refuse_heads(struct agenda *agenda, struct link *link);
 
+/* The last planned row in `state`; false when there is none. `row_out` may be NULL. */
+bool agenda_find_last(const struct agenda *agenda, enum agenda_state state, uint32_t *row_out);
+
 /* Whether the deliverer has room for a message. */
 bool agenda_has_credit(const struct agenda *agenda, uint32_t row);
 

@@ -6,7 +6,6 @@
 #include "base/log.h"
 #include "base/quote.h"
 #include "fetch/wire/conn.h"
-#include "fetch/goodbye.h"
 #include "fetch/listing.h"
 #include "fetch/pop3.h"
 #include "fetch/sandbox.h"
@@ -29,7 +28,6 @@ struct fetcher {
 	bool doors_are_closed;
 	bool has_restarted;
 	bool breaks_on_pipelining;
-	bool is_out_of_step; /* seen at QUIT */
 };
 
 int
@@ -255,7 +253,7 @@ fetch(struct fetcher *fetcher, struct error *err)
 		run_phase(fetcher, TRANSFER_HEADS, err) == 0 &&
 		run_phase(fetcher, TRANSFER_BODIES, err) == 0)
 		return 0;
-	transfer_abandon(fetcher->transfer);
+	transfer_abandon(fetcher->transfer, err);
 	return -1;
 }
 
@@ -306,6 +304,17 @@ confirm_deletions(struct fetcher *fetcher, struct error *err)
 	return 0;
 }
 
+/* QUIT where nothing is deleted: nothing depends on its answer, so it is not waited for. */
+static void
+say_goodbye(struct fetcher *fetcher)
+{
+	struct error err;
+
+	pop3_queue_quit(fetcher->session.conn);
+	if (conn_flush(fetcher->session.conn, &err) != 0)
+		log_verbose("at QUIT: %s", err.text);
+}
+
 static int
 leave(struct fetcher *fetcher, struct error *err)
 {
@@ -319,18 +328,14 @@ leave(struct fetcher *fetcher, struct error *err)
 		return 0;
 	}
 	if (run_phase(fetcher, TRANSFER_DELETIONS, err) != 0) {
-		transfer_abandon(fetcher->transfer);
+		transfer_abandon(fetcher->transfer, err);
 		return -1;
 	}
 	totals = transfer_totals(fetcher->transfer);
 	if (totals.deleted != 0)
 		return confirm_deletions(fetcher, err);
-	if (totals.received == 0) {
-		goodbye_say(fetcher->session.conn);
-		return 0;
-	}
-	fetcher->is_out_of_step = goodbye_hear(fetcher->session.conn, err) != 0;
-	return fetcher->is_out_of_step ? -1 : 0;
+	say_goodbye(fetcher);
+	return 0;
 }
 
 /*
@@ -401,16 +406,17 @@ see_off(struct link *link, struct error *err)
 static int
 hand_over(struct fetcher *fetcher, int result, const struct error *err)
 {
-	const bool is_out_of_step = fetcher->is_out_of_step ||
-		(fetcher->transfer != NULL && transfer_is_out_of_step(fetcher->transfer));
+	const struct transfer *transfer = fetcher->transfer;
 	const struct link_result frame = {
 		.ok = result == 0,
 		.class = result == 0 ? ERROR_BUG : err->class,
 		/* In lock step the order of a server's replies can be seen. */
 		.no_pipelining = fetcher->breaks_on_pipelining ||
-			(is_out_of_step && session_is_pipelining(&fetcher->session)),
-		.out_of_step = is_out_of_step,
+			(transfer != NULL && transfer_is_suspicious(transfer) &&
+				session_is_pipelining(&fetcher->session)),
+		.out_of_step = transfer != NULL && transfer_is_out_of_step(transfer),
 		.capa_broke = fetcher->session.capa_broke,
+		.doubtful = transfer != NULL ? transfer_first_doubtful(transfer) : 0,
 	};
 	struct error failure;
 

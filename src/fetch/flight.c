@@ -44,20 +44,29 @@ flight_send(struct flight *flight, const struct flight_command *command, uint32_
 	case FLIGHT_NOOP:
 		pop3_queue_noop(flight->conn);
 		break;
+	case FLIGHT_STAT:
+		pop3_queue_stat(flight->conn);
+		break;
 	}
+}
+
+const struct flight_command *
+flight_at(const struct flight *flight, size_t ahead)
+{
+	assert(ahead < flight->count);
+	return &flight->commands[(flight->first + ahead) % FLIGHT_COMMANDS_MAX];
 }
 
 const struct flight_command *
 flight_first(const struct flight *flight)
 {
-	return flight->count == 0 ? NULL : &flight->commands[flight->first];
+	return flight->count == 0 ? NULL : flight_at(flight, 0);
 }
 
 const struct flight_command *
 flight_second(const struct flight *flight)
 {
-	return flight->count < 2 ? NULL
-				 : &flight->commands[(flight->first + 1) % FLIGHT_COMMANDS_MAX];
+	return flight->count < 2 ? NULL : flight_at(flight, 1);
 }
 
 void

@@ -24,7 +24,7 @@
  */
 #define FLIGHT_OCTETS_MAX (4 * 1024 * 1024)
 
-enum flight_verb { FLIGHT_TOP, FLIGHT_RETR, FLIGHT_DELE, FLIGHT_NOOP };
+enum flight_verb { FLIGHT_TOP, FLIGHT_RETR, FLIGHT_DELE, FLIGHT_NOOP, FLIGHT_STAT };
 
 struct flight_command {
 	uint32_t row; /* of the listing */
@@ -52,14 +52,17 @@ bool flight_has_room(const struct flight *flight, uint64_t octets);
 
 /*
  * Queue a command about message `number`; there must be room by commands. `number` is
- * unused for NOOP.
+ * unused for NOOP and STAT.
  */
 void flight_send(struct flight *flight, const struct flight_command *command, uint32_t number);
 
 /* The command whose reply comes next; NULL when none is in flight. */
 const struct flight_command *flight_first(const struct flight *flight);
 
-/* The command behind that; NULL when there is none. */
+/* The command whose reply comes when so many others have: less than `flight->count`. */
+const struct flight_command *flight_at(const struct flight *flight, size_t ahead);
+
+/* The second command; NULL when there is none. */
 const struct flight_command *flight_second(const struct flight *flight);
 
 /* The reply to the first command is complete. */

@@ -450,6 +450,12 @@ pop3_queue_noop(struct conn *conn)
 }
 
 void
+pop3_queue_stat(struct conn *conn)
+{
+	conn_queue(conn, "STAT", 4);
+}
+
+void
 pop3_queue_quit(struct conn *conn)
 {
 	conn_queue(conn, "QUIT", 4);

@@ -102,6 +102,7 @@ void pop3_queue_top(struct conn *conn, uint32_t number);
 void pop3_queue_retr(struct conn *conn, uint32_t number);
 void pop3_queue_dele(struct conn *conn, uint32_t number);
 void pop3_queue_noop(struct conn *conn);
+void pop3_queue_stat(struct conn *conn);
 
 /* QUIT: the first reply counts, some servers send two. */
 void pop3_queue_quit(struct conn *conn);

@@ -191,6 +191,14 @@ pop3_refusal_class(const struct pop3_reply *reply, enum error_class otherwise)
 	return otherwise;
 }
 
+enum error_class
+pop3_session_refusal_class(const struct pop3_reply *reply, enum error_class otherwise)
+{
+	enum error_class class = pop3_refusal_class(reply, otherwise);
+
+	return class == ERROR_AUTH ? ERROR_SERVER_PERM : class;
+}
+
 /* Texts of passing troubles that real servers send without a code; each starts a word. */
 static const char *const temporary_texts[] = {
 	"LOCK",
@@ -381,6 +389,22 @@ pop3_parse_list_row(const char *line, size_t len, uint32_t *number_out, uint64_t
 		octets = POP3_OCTETS_UNKNOWN;
 	*octets_out = octets;
 	return true;
+}
+
+bool
+pop3_parse_stat(const struct pop3_reply *reply, uint64_t *count_out)
+{
+	const char *text = reply->text, *word;
+	size_t len = reply->text_len, word_len, sign;
+	uint64_t octets;
+
+	word_len = next_word(&text, &len, &word);
+	if (!reply->ok || word_len == 0 || parse_number(word, word_len, count_out) != word_len)
+		return false;
+	word_len = next_word(&text, &len, &word);
+	sign = word_len != 0 && word[0] == '-' ? 1 : 0;
+	return word_len > sign &&
+		parse_number(word + sign, word_len - sign, &octets) == word_len - sign;
 }
 
 bool

@@ -80,6 +80,10 @@ bool pop3_parse_challenge(
  */
 enum error_class pop3_refusal_class(const struct pop3_reply *reply, enum error_class otherwise);
 
+/* The same behind the login, where [AUTH] speaks of rights and not of the password. */
+enum error_class pop3_session_refusal_class(
+	const struct pop3_reply *reply, enum error_class otherwise);
+
 /*
  * The same for a refused login, where an -ERR without a code may mean anything.
  * `has_auth_resp_code`: the server lists AUTH-RESP-CODE, so that only [AUTH]
@@ -126,6 +130,12 @@ bool pop3_capabilities_has_mechanism(const struct pop3_capabilities *caps, const
  * is not 1..2^32-1. Octets that make no sense are POP3_OCTETS_UNKNOWN.
  */
 bool pop3_parse_list_row(const char *line, size_t len, uint32_t *number_out, uint64_t *octets_out);
+
+/*
+ * STAT's answer (RFC 1939 section 5): +OK, how many messages there are, and a number of octets, which may be
+ * negative and is of no use; any text may follow. False: it has another form.
+ */
+bool pop3_parse_stat(const struct pop3_reply *reply, uint64_t *count_out);
 
 /*
  * "NUMBER UID": the id is the rest of the line without the blanks around it, perhaps

@@ -13,8 +13,7 @@ session_init(struct session *session, const struct account *account, const struc
 	session->password = password;
 	session->link = link;
 	session->memory = *memory;
-	session->in_lock_step = account->pipelining == ACCOUNT_PIPELINING_OFF ||
-		(account->pipelining == ACCOUNT_PIPELINING_AUTO && lock_step);
+	session->in_lock_step = account->pipelining == ACCOUNT_PIPELINING_OFF || lock_step;
 	pop3_capabilities_init(&session->caps);
 }
 
@@ -270,7 +269,7 @@ read_uidl(struct session *session, struct listing *listing, struct error *err)
 	/* Taking a passing trouble for "no UIDL" would fetch everything again. */
 	if (!reply.ok && (session->caps.uidl || reply.code != POP3_CODE_NONE))
 		return pop3_refused(
-			err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP), "UIDL", &reply);
+			err, pop3_session_refusal_class(&reply, ERROR_SERVER_TEMP), "UIDL", &reply);
 	return 0;
 }
 
@@ -285,7 +284,7 @@ read_list(struct session *session, struct listing *listing, struct error *err)
 	}
 	if (!reply.ok)
 		return pop3_refused(
-			err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP), "LIST", &reply);
+			err, pop3_session_refusal_class(&reply, ERROR_SERVER_TEMP), "LIST", &reply);
 	return 0;
 }
 

@@ -45,7 +45,7 @@ struct session {
 };
 
 /*
- * `lock_step`: what the state says of the server; the account's own word goes before it.
+ * `lock_step`: the state says that the server must be asked so.
  * `memory` is copied, the other arguments are borrowed.
  */
 void session_init(struct session *session, const struct account *account,

@@ -62,10 +62,10 @@ int transfer_step(struct transfer *transfer, enum transfer_phase phase, struct e
 	__attribute__((warn_unused_result));
 
 /*
- * After a failed step: tell the deliverer which message was on its way or the next to come, and
- * to commit what it has, if there is any.
+ * After a failed step, for the reason in `why`: tell the deliverer which message was on its way
+ * or the next to come, and to commit what it has, if there is any; and settle what is doubtful.
  */
-void transfer_abandon(struct transfer *transfer);
+void transfer_abandon(struct transfer *transfer, const struct error *why);
 
 /*
  * Whether a command of this connection's has been answered: the server copes with them as
@@ -86,10 +86,17 @@ bool transfer_broke_on_batch(const struct transfer *transfer);
 void transfer_restart(struct transfer *transfer, struct conn *conn);
 
 /*
- * The server's replies were not those to the commands, or seem not to have been: what it sent may
- * stand under wrong ids.
+ * After transfer_abandon(): the server's replies were not those to the commands. Suspicious: or they may not have
+ * been, so that it is to be asked in lock step.
  */
 bool transfer_is_out_of_step(const struct transfer *transfer);
+bool transfer_is_suspicious(const struct transfer *transfer);
+
+/*
+ * After transfer_abandon(): the messages received from this number on may stand under wrong ids; 0:
+ * none may.
+ */
+uint32_t transfer_first_doubtful(const struct transfer *transfer);
 
 /* LINK_STOP has come. */
 bool transfer_is_stopped(const struct transfer *transfer);

@@ -34,7 +34,7 @@ enum payload {
 	PAYLOAD_ACTION, /* u32 u8 */
 	PAYLOAD_CREDIT, /* u32 u64 */
 	PAYLOAD_SETTLED,
-	PAYLOAD_RESULT, /* u8 u8 u8 u8 u8 octets */
+	PAYLOAD_RESULT, /* u8 u8 u8 u8 u8 u32 octets */
 	PAYLOAD_PROGRESS,
 	PAYLOAD_REPORT
 };
@@ -256,12 +256,13 @@ link_put_result(struct link *link, const struct link_result *result, const char 
 {
 	size_t len = strnlen(text, ERROR_TEXT_MAX - 1);
 
-	put_head(link, LINK_RESULT, 5 + len);
+	put_head(link, LINK_RESULT, 9 + len);
 	put_u8(link, result->ok);
 	put_u8(link, result->class);
 	put_u8(link, result->no_pipelining);
 	put_u8(link, result->out_of_step);
 	put_u8(link, result->capa_broke);
+	put_u32(link, result->doubtful);
 	buf_append(&link->out, text, len);
 }
 
@@ -529,6 +530,7 @@ get_payload(struct reader *reader, enum payload payload, struct link_frame *fram
 		frame->u.result.no_pipelining = get_u8(reader, 2);
 		frame->u.result.out_of_step = get_u8(reader, 2);
 		frame->u.result.capa_broke = get_u8(reader, 2);
+		frame->u.result.doubtful = get_u32(reader);
 		get_rest(reader, &frame->data, &frame->data_len);
 		break;
 	case PAYLOAD_REPORT:

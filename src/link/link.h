@@ -122,8 +122,9 @@ struct link_result {
 	bool ok;
 	enum error_class class; /* when not ok */
 	bool no_pipelining;     /* the server broke on a pipelined batch: remember that */
-	bool out_of_step;       /* its replies were not those to the commands: doubt the messages */
+	bool out_of_step;       /* its replies were not those to the commands */
 	bool capa_broke;        /* it broke off at CAPA, again and again: forget that it has it */
+	uint32_t doubtful;      /* doubt the messages from this number on; 0: none */
 };
 
 struct link_progress {

@@ -236,7 +236,8 @@ put_result(void)
 		.class = (enum error_class)((octet >> 2) % ERROR_CLASS_COUNT),
 		.no_pipelining = octet & 2,
 		.out_of_step = octet & 128,
-		.capa_broke = octet & 64};
+		.capa_broke = octet & 64,
+		.doubtful = octet >> 7};
 
 	link_put_result(link_out, &result, octet & 1 ? "" : "why\33[31m");
 	/* What follows is most often for the next session. */

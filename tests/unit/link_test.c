@@ -76,9 +76,10 @@ carries_every_kind_of_frame(void)
 	CHECK(receive(&pair, &frame) == 1 && frame.u.outcome == LINK_OUTCOME_FAILED);
 	link_put_credit(pair.a, &(struct link_credit){.messages = 8, .octets = 1ull << 33});
 	CHECK(receive(&pair, &frame) == 1 && frame.u.credit.octets == 1ull << 33);
-	link_put_result(pair.a, &(struct link_result){.ok = true, .no_pipelining = true}, "fine");
+	link_put_result(pair.a,
+		&(struct link_result){.ok = true, .no_pipelining = true, .doubtful = 77}, "fine");
 	CHECK(receive(&pair, &frame) == 1 && frame.u.result.ok && frame.u.result.no_pipelining);
-	CHECK(!frame.u.result.out_of_step);
+	CHECK(frame.u.result.doubtful == 77);
 	CHECK_BYTES(frame.data, frame.data_len, "fine", 4);
 	link_put_progress(pair.a, &(struct link_progress){.messages = 1, .octets_total = 5});
 	CHECK(receive(&pair, &frame) == 1 && frame.u.progress.octets_total == 5);
@@ -178,12 +179,12 @@ refuses_frames_that_no_honest_process_sends(void)
 		{LINK_ROW,     3,                    "\1\0\0",							 3,  -1},
 		{LINK_ACTION,  5,                    "\1\0\0\0\3",						     5,  -1},
 		{LINK_SETTLED, 5,                    "\1\0\0\0\3",						     5,  -1},
-		{LINK_RESULT,  5,                    "\2\0\0\0\0",						     5,  -1},
-		{LINK_RESULT,  5,                    "\0\1\0\2\0",						     5,  -1},
-		{LINK_RESULT,  5,                    "\0\1\0\0\2",						     5,  -1},
-		{LINK_RESULT,  4,                    "\0\1\0\0",						       4,  -1},
-		{LINK_RESULT,  5,                    "\0\x7f\0\0\0",						   5,  -1},
-		{LINK_RESULT,  5,                    "\0\1\0\0\0",						     5,  1 },
+		{LINK_RESULT,  9,                    "\2\0\0\0\0\0\0\0\0",                                             9,  -1},
+		{LINK_RESULT,  9,                    "\0\1\0\2\0\0\0\0\0",                                             9,  -1},
+		{LINK_RESULT,  9,                    "\0\1\0\0\2\0\0\0\0",                                             9,  -1},
+		{LINK_RESULT,  8,                    "\0\1\0\0\0\0\0\0",                                               8,  -1},
+		{LINK_RESULT,  9,                    "\0\x7f\0\0\0\0\0\0\0",                                           9,  -1},
+		{LINK_RESULT,  9,                    "\0\1\0\0\0\7\0\0\0",                                             9,  1 },
 		{LINK_SERVER,  23,                   "\0\0\0\xfe\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0",
                  23,												       -1},
 		{LINK_SERVER,  23,
