@@ -4,26 +4,12 @@
 
 load helper
 
-# use LINE…: the account "home" for the server started last.
-use() {
-	account home "$@" | write_config
-}
-
-poll() {
-	run --separate-stderr pophaul "$@"
-}
-
 # The subjects of the mail in a Maildir (Maildir), sorted; generated messages by number.
 mail() {
 	find "${1:-Maildir}"/new "${1:-Maildir}"/cur -type f -exec awk '
 		FNR == 1 { in_head = 1 }
 		/^$/     { in_head = 0 }
 		in_head && sub(/^Subject: (Generated message )?/, "")' {} + | sort -V | paste -sd ' '
-}
-
-# asked N VERB: the message numbers that session N asked with VERB, in its order.
-asked() {
-	transcript "$1" | sed -n "s/^$2 //p" | paste -sd ' '
 }
 
 # The ids that session N has deleted.

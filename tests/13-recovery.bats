@@ -19,15 +19,6 @@ teardown() {
 	default_teardown
 }
 
-# use LINE…: the account "home" for the server started last.
-use() {
-	account home "$@" | write_config
-}
-
-poll() {
-	run --separate-stderr pophaul "$@"
-}
-
 # The subjects of the mail in a Maildir, or in the file ~/mbox, sorted; generated messages by number.
 mail() {
 	if [ "${1-}" = mbox ]; then
@@ -35,11 +26,6 @@ mail() {
 	else
 		find Maildir/new Maildir/cur -type f -exec cat {} +
 	fi | sed -n 's/^Subject: \(Generated message \)\{0,1\}//p' | sort -V | paste -sd ' '
-}
-
-# The message numbers that session N asked with VERB, in its order.
-asked() {
-	transcript "$1" | sed -n "s/^$2 //p" | paste -sd ' '
 }
 
 # The ids that session N has deleted.

@@ -15,16 +15,6 @@ fetch() {
 	run --separate-stderr pophaul "${OPTIONS[@]}"
 }
 
-# serve LINE…: fakepop with these lines of script.
-serve() {
-	local args=() line
-
-	for line in "$@"; do
-		args+=(-e "$line")
-	done
-	start_fakepop "${args[@]}"
-}
-
 # forget: the account and its mail begin anew.
 forget() {
 	rm -rf "$STATE" "$HOME/Maildir"

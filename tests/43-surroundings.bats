@@ -21,15 +21,6 @@ setup() {
 	mkdir taken
 }
 
-# use LINE…: the account "home" for the server started last.
-use() {
-	account home "$@" | write_config
-}
-
-poll() {
-	run --separate-stderr pophaul "$@"
-}
-
 # Destinations by their kind.
 deliver_to() {
 	case $1 in
@@ -52,10 +43,6 @@ everything() {
 # The ids that session N has deleted.
 deleted() {
 	transcript_events "$1" | sed -n 's/^deleted [0-9]* //p' | sort -V | paste -sd ' '
-}
-
-asked() {
-	transcript "$1" | sed -n "s/^$2 //p" | paste -sd ' '
 }
 
 # The program in the background; it is ended by the end of the test at the latest.

@@ -34,10 +34,6 @@ use() {
 	account a "deliver = \"pipe:$HOME/$1\"" 'keep = "never"' "${@:2}" | write_config
 }
 
-poll() {
-	run --separate-stderr pophaul "$@"
-}
-
 # The messages that the command "take" has had, by number; one that it had twice is there twice.
 taken() {
 	find taken -type f -exec sed -n 's/^Subject: \(Generated message \)\{0,1\}//p' {} + | sort -V | paste -sd ' '

@@ -4,20 +4,6 @@
 
 load helper
 
-# use LINE…: the account "home" for the server started last.
-use() {
-	account home "$@" | write_config
-}
-
-poll() {
-	run --separate-stderr pophaul "$@"
-}
-
-# What session N was sent of a command, in order.
-asked() {
-	transcript "$1" | sed -n "s/^$2 //p" | paste -sd ' '
-}
-
 # The subjects of all mail here, sorted; generated messages by number.
 mail() {
 	find Maildir/new Maildir/cur -type f -exec sed -n 's/^Subject: \(Generated message \)\{0,1\}//p' {} + |

@@ -11,10 +11,6 @@ use() {
 	account home "$@" | write_config
 }
 
-poll() {
-	run --separate-stderr pophaul "$@"
-}
-
 mail() {
 	find Maildir/new Maildir/cur -type f | wc -l
 }

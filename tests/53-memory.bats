@@ -4,11 +4,6 @@
 
 load helper
 
-# use LINE…: the account "home" for the server started last.
-use() {
-	account home "$@" | write_config
-}
-
 measured() {
 	run --separate-stderr pophaul_measured
 }

@@ -4,26 +4,6 @@
 
 load helper
 
-# serve LINE…: fakepop with these lines of script.
-serve() {
-	local args=() line
-
-	for line in "$@"; do
-		args+=(-e "$line")
-	done
-	start_fakepop "${args[@]}"
-}
-
-# mails N…: script lines for these messages; the subject of each is its number.
-mails() {
-	local n
-
-	MAILS=()
-	for n in "$@"; do
-		MAILS+=("message \"Subject: $n\\n\\ntext of $n\\n\"")
-	done
-}
-
 # The subjects in the Maildir, sorted; a message that is not octet by octet what was sent is DAMAGED.
 mail() {
 	local file subject

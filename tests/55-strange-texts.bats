@@ -4,16 +4,6 @@
 
 load helper
 
-# serve LINE…: fakepop with these lines of script.
-serve() {
-	local args=() line
-
-	for line in "$@"; do
-		args+=(-e "$line")
-	done
-	start_fakepop "${args[@]}"
-}
-
 forget() {
 	rm -rf "$STATE" "$HOME/Maildir"
 }

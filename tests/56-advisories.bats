@@ -4,15 +4,6 @@
 load helper
 load resolver
 
-serve() {
-	local args=() line
-
-	for line in "$@"; do
-		args+=(-e "$line")
-	done
-	start_fakepop "${args[@]}"
-}
-
 # certify_names NAME DER-HEX: a certificate NAME.pem that signs itself, for these octets of subjectAltName.
 certify_names() {
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 30 -subj '/CN=test' \

@@ -4,16 +4,6 @@
 
 load helper
 
-# serve LINE…: fakepop with these lines of script.
-serve() {
-	local args=() line
-
-	for line in "$@"; do
-		args+=(-e "$line")
-	done
-	start_fakepop "${args[@]}"
-}
-
 # poll STATUS [LINE…]: the account "box" of these lines, and how it must end.
 poll() {
 	local wanted=$1

@@ -255,6 +255,26 @@ start_fakepop() {
 	PORT=$(<"$base.ready")
 }
 
+# serve LINE…: fakepop with these lines of script.
+serve() {
+	local args=() line
+
+	for line in "$@"; do
+		args+=(-e "$line")
+	done
+	start_fakepop "${args[@]}"
+}
+
+# mails SUBJECT…: MAILS is lines of script, a message each.
+mails() {
+	local n
+
+	MAILS=()
+	for n in "$@"; do
+		MAILS+=("message \"Subject: $n\\n\\ntext of $n\\n\"")
+	done
+}
+
 # The client's lines of session N (1), as fakepop got them; of the latest server. Without STAT: it stands
 # behind messages and deletions to prove the order of the replies, and is a matter of few tests.
 transcript() {
@@ -273,6 +293,11 @@ transcript_events() {
 # assert_transcript [N] <<EOF: the client's lines of session N, whole.
 assert_transcript() {
 	assert_equal "$(transcript "${1:-1}")" "$(cat)"
+}
+
+# asked N VERB: the arguments that session N sent with VERB, in its order.
+asked() {
+	transcript "$1" | sed -n "s/^$2 //p" | paste -sd ' '
 }
 
 # The number of sessions that began.
@@ -464,6 +489,16 @@ account() {
 		$([ "$SERVER_TLS" = none ] || printf 'tls-trust-file = "%s"' "$CA_FILE")
 	EOF
 	echo '}'
+}
+
+# use LINE…: the configuration is the account "home", for the server started last.
+use() {
+	account home "$@" | write_config
+}
+
+# poll OPTION…: a run of the program, looked at as after `run --separate-stderr`.
+poll() {
+	run --separate-stderr pophaul "$@"
 }
 
 # later +TIME COMMAND…: with the clock put forward (or back).
