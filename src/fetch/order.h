@@ -87,8 +87,8 @@ int order_check_text(struct order *order, const struct flight *flight, struct co
 	struct error *err) __attribute__((warn_unused_result));
 
 /*
- * Behind a message's end mark, in lock step: -1, ERROR_PROTOCOL, its text goes on, so that it was no
- * end mark. Servers that do not stuff dots end a message at each line of one dot.
+ * Behind a message's end mark, in lock step: -1, ERROR_PROTOCOL, its text goes on, so that it was
+ * no end mark. Servers that do not stuff dots end a message at each line of one dot.
  */
 int order_check_end(const struct flight *flight, const struct conn *conn, struct error *err)
 	__attribute__((warn_unused_result));
@@ -118,7 +118,8 @@ bool order_wants_sync(const struct order *order, const struct flight *flight, bo
 enum flight_verb order_ask_sync(struct order *order);
 
 /*
- * The answer to a STAT or NOOP, whether it was sent for a sync or not; `deleted` of the listing's messages are.
+ * The answer to a STAT or NOOP, whether it was sent for a sync or not; so many of the listing's
+ * messages are `deleted`.
  * -1: ERROR_PROTOCOL, it is STAT's answer in place of NOOP's.
  */
 int order_take_sync(struct order *order, const struct flight_command *sent,
@@ -128,8 +129,8 @@ int order_take_sync(struct order *order, const struct flight_command *sent,
 /*
  * The connection ends before its time, by whatever it was: whether what is not proven must be
  * fetched again. In lock step only what was found says so. With commands in flight a reply may
- * have been left out, or come too often: what shows that none was is that the last message has its own
- * size, and not that of a neighbour.
+ * have been left out, or come too often: what shows that none was is that the last message has its
+ * own size, and not that of a neighbour.
  */
 bool order_is_doubtful(
 	const struct order *order, const struct flight *flight, const struct listing *listing);

@@ -132,8 +132,8 @@ bool pop3_capabilities_has_mechanism(const struct pop3_capabilities *caps, const
 bool pop3_parse_list_row(const char *line, size_t len, uint32_t *number_out, uint64_t *octets_out);
 
 /*
- * STAT's answer (RFC 1939 section 5): +OK, how many messages there are, and a number of octets, which may be
- * negative and is of no use; any text may follow. False: it has another form.
+ * STAT's answer (RFC 1939 section 5): +OK, how many messages there are, and a number of octets,
+ * which may be negative and is of no use; any text may follow. False: it has another form.
  */
 bool pop3_parse_stat(const struct pop3_reply *reply, uint64_t *count_out);
 

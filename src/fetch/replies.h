@@ -1,7 +1,7 @@
 /*
- * What the server's replies to the commands in flight mean, and what is told of them over the link: texts
- * and headers go to the deliverer, refusals and deletions are noted. It waits for nothing and sends
- * nothing to the server: transfer.c does, and holds this.
+ * What the server's replies to the commands in flight mean, and what is told of them over the link:
+ * texts and headers go to the deliverer, refusals and deletions are noted. It waits for nothing and
+ * sends nothing to the server: transfer.c does, and holds this.
  *
  *	replies_init()
  *	replies_take() whenever octets have come, or the link has made room
@@ -24,8 +24,8 @@
 #include "link/link.h"
 
 /*
- * Whether several refusals in a row are the messages' own or the server has given up on us: the last
- * message that is planned tells.
+ * Whether several refusals in a row are the messages' own or the server has given up on us: the
+ * last message that is planned tells.
  */
 enum replies_probe {
 	REPLIES_NO_PROBE,

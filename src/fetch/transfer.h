@@ -86,8 +86,8 @@ bool transfer_broke_on_batch(const struct transfer *transfer);
 void transfer_restart(struct transfer *transfer, struct conn *conn);
 
 /*
- * After transfer_abandon(): the server's replies were not those to the commands. Suspicious: or they may not have
- * been, so that it is to be asked in lock step.
+ * After transfer_abandon(): the server's replies were not those to the commands. Suspicious: or
+ * they may not have been, so that it is to be asked in lock step.
  */
 bool transfer_is_out_of_step(const struct transfer *transfer);
 bool transfer_is_suspicious(const struct transfer *transfer);

@@ -141,7 +141,7 @@ static void
 check_command(const char *line, size_t len)
 {
 	static const char *const verbs[] = {"CAPA", "UTF8", "USER ", "PASS ", "APOP ", "AUTH ",
-		"UIDL", "LIST", "RETR ", "TOP ", "DELE ", "NOOP", "QUIT"};
+		"UIDL", "LIST", "RETR ", "TOP ", "DELE ", "NOOP", "STAT", "QUIT"};
 	bool is_known = false;
 
 	for (size_t i = 0; i < len; i++)
