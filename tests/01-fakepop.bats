@@ -174,12 +174,7 @@ False b'3 -1' b'2 an \"odd\" ~'
 	run pop 'c = connect(); print(refused(c._longcmd, "CAPA")); login(c); print(c.stat())' \
 		'try: c.noop()' 'except (poplib.error_proto, OSError): print("gone")'
 	assert_output_is $'-ERR what\n(7, 7000)\ngone'
-	assert_transcript 1 <<-'EOF'
-		CAPA
-		USER jane
-		PASS secret
-		STAT
-	EOF
+	assert_equal "$(transcript_whole 1 | xargs)" 'CAPA USER jane PASS secret STAT'
 	wait_until 5 grep -q '^1\* end drop' "$TRANSCRIPT"
 	run pop 'c = connect()' 'try: c.noop()' 'except (poplib.error_proto, OSError): print("gone")'
 	assert_output_is gone

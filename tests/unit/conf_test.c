@@ -256,7 +256,7 @@ test_values(void)
 	CHECK_STR(one->dest.text, "maildir:/h/Mail");
 	CHECK_STR(one->password_command[2], "jane x");
 	CHECK(one->password_command[3] == NULL && !secret_is_set(&one->password));
-	CHECK(one->timeout_ms == 60000 && one->connect_timeout_ms == 60000 &&
+	CHECK(one->timeout_ms == 300000 && one->connect_timeout_ms == 60000 &&
 		one->pipe_timeout_ms == 300000 && one->lock_timeout_ms == 30000);
 	CHECK(one->min_rate == 100 && one->session_limit_ms == 86400000);
 	CHECK(one->max_size == ACCOUNT_NO_LIMIT && !one->received && one->quit_after_failure);

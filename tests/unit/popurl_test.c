@@ -83,7 +83,7 @@ test_good(const struct url_case *c)
 		(int)account.tls, account.auth != NULL ? account.auth[0] : "auto");
 	CHECK_STR(got, c->want);
 	CHECK(account.auth == NULL || account.auth[1] == NULL);
-	CHECK(account.keep.kind == ACCOUNT_KEEP_FOREVER && account.timeout_ms == 60000);
+	CHECK(account.keep.kind == ACCOUNT_KEEP_FOREVER && account.timeout_ms == 300000);
 	CHECK(account.dest.kind == ACCOUNT_DEST_NONE && account.quit_after_failure);
 	free(got);
 	account_release(&account);
