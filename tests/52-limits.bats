@@ -53,7 +53,7 @@ too_slow() {
 
 	for how in '+X-NOTHING' '-PIPELINING'; do
 		rm -rf Maildir "$STATE"
-		start_fakepop -e 'messages 5' -e "capa $how" \
+		start_fakepop -e 'messages 1 1000' -e 'messages 1 1100' -e 'messages 3 1200' -e "capa $how" \
 			-e 'once on RETR 3 raw "+OK\r\nSubject: x\r\n"; drip 1 100; flood 300 a'
 		use 'keep = never'
 		poll
