@@ -358,7 +358,7 @@ AUTH PLAIN $(plain jane secret)"
 		cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\0' ' ' >arguments || :
 		touch go
 		wait "${SERVER_PIDS[-1]}"
-		grep -qF "$BUILD/pophaul" arguments
+		grep -qF "$POPHAUL" arguments
 		run ! grep -q se3kr1t arguments
 		[ -s mail ]
 	done
