@@ -283,7 +283,7 @@ setup() {
 	serve "${MAILS[@]}" "session 1 on UIDL raw \"+OK 1 uid-1\\r\\n2 uid-2\\r\\n3 uid-3\\r\\n.\\r\\n\""
 	OPTIONS=(-v)
 	fetch
-	ends 1 0 'in LIST and not in UIDL, so left alone this time: 1' "$LISTS RETR 2 RETR 3 QUIT" '2 3'
+	ends 1 0 'without a unique id, so not fetched: 1 message; LIST has number 1' "$LISTS RETR 2 RETR 3 QUIT" '2 3'
 	OPTIONS=()
 	fetch
 	ends 2 0 '' "$LISTS RETR 1 QUIT" '1 2 3'
