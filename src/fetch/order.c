@@ -45,7 +45,7 @@ int
 order_unasked(struct order *order, const struct conn_line *line, const struct pop3_reply *reply,
 	struct error *err)
 {
-	enum error_class class = pop3_session_refusal_class(reply, ERROR_NET);
+	enum error_class class = pop3_refusal_class(reply, ERROR_NET);
 	char quoted[QUOTE_SIZE];
 
 	if (reply->ok) {

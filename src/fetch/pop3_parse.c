@@ -191,14 +191,6 @@ pop3_refusal_class(const struct pop3_reply *reply, enum error_class otherwise)
 	return otherwise;
 }
 
-enum error_class
-pop3_session_refusal_class(const struct pop3_reply *reply, enum error_class otherwise)
-{
-	enum error_class class = pop3_refusal_class(reply, otherwise);
-
-	return class == ERROR_AUTH ? ERROR_SERVER_PERM : class;
-}
-
 /* Texts of passing troubles that real servers send without a code; each starts a word. */
 static const char *const temporary_texts[] = {
 	"LOCK",

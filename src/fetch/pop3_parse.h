@@ -80,10 +80,6 @@ bool pop3_parse_challenge(
  */
 enum error_class pop3_refusal_class(const struct pop3_reply *reply, enum error_class otherwise);
 
-/* The same behind the login, where [AUTH] speaks of rights and not of the password. */
-enum error_class pop3_session_refusal_class(
-	const struct pop3_reply *reply, enum error_class otherwise);
-
 /*
  * The same for a refused login, where an -ERR without a code may mean anything.
  * `has_auth_resp_code`: the server lists AUTH-RESP-CODE, so that only [AUTH]

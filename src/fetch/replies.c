@@ -116,7 +116,7 @@ give_up(struct replies *replies, const struct pop3_reply *reply)
 {
 	replies->has_given_up = true;
 	replies->probe = REPLIES_NO_PROBE;
-	pop3_refused(&replies->given_up, pop3_session_refusal_class(reply, ERROR_PROTOCOL),
+	pop3_refused(&replies->given_up, pop3_refusal_class(reply, ERROR_PROTOCOL),
 		"several messages in a row", reply);
 }
 

@@ -269,7 +269,7 @@ read_uidl(struct session *session, struct listing *listing, struct error *err)
 	/* Taking a passing trouble for "no UIDL" would fetch everything again. */
 	if (!reply.ok && (session->caps.uidl || reply.code != POP3_CODE_NONE))
 		return pop3_refused(
-			err, pop3_session_refusal_class(&reply, ERROR_SERVER_TEMP), "UIDL", &reply);
+			err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP), "UIDL", &reply);
 	return 0;
 }
 
@@ -284,7 +284,7 @@ read_list(struct session *session, struct listing *listing, struct error *err)
 	}
 	if (!reply.ok)
 		return pop3_refused(
-			err, pop3_session_refusal_class(&reply, ERROR_SERVER_TEMP), "LIST", &reply);
+			err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP), "LIST", &reply);
 	return 0;
 }
 
