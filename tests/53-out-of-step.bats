@@ -256,6 +256,21 @@ both_ways() {
 	everything_is_here same 0
 }
 
+@test "two messages of one size, of which one was left out: suspected when the connection ends there" {
+	local n
+
+	mkdir pairs
+	for n in 1 2 3 4 5; do
+		printf 'Subject: message %d\n\n%0*d\n' "$n" "$((n == 3 ? 2 : n))" 0 >"pairs/$n.eml"
+	done
+	both_ways pairs 69 'the server closed the connection' 0 'session 1 on RETR 2 wait 0' 'session 1 on RETR 4 drop'
+}
+
+@test "a status too many behind the last message is found out by NOOP's answer, however late it comes" {
+	both_ways same 76 'what came in answer to NOOP is not that' 0 'session 1 on RETR 5 normal; wait 300; send +OK' \
+		'session 1 on STAT wait 300; normal' 'session 1 on NOOP wait 300; normal'
+}
+
 @test "a refusal too many whose surplus comes seconds late is found out by STAT, at whatever pace" {
 	both_ways same 76 'neither +OK nor -ERR: "Subject: message 5"' 0 \
 		'session 1 on RETR 1 send -ERR [SYS/TEMP] busy; normal' 'session 1 on RETR 5 wait 700; normal'
