@@ -733,7 +733,8 @@ old'
 # octets, which are RETR N and DELE N. The contents of the calls are hidden: the program's memory is closed to
 # whoever is not root.
 trace_steps() {
-	timeout -k 5 60 strace -f -o calls \
+	# Leaks cannot be looked for under strace.
+	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 timeout -k 5 60 strace -f -o calls \
 		-e trace=fsync,fdatasync,syncfs,rename,renameat,renameat2,link,linkat,write,pwrite64,sendto,ftruncate,unlink \
 		"$BUILD/pophaul" >&2
 	python3 - <<-'EOF'
