@@ -61,6 +61,11 @@ peak_memory() {
 	cat "$BATS_TEST_TMPDIR/peak"
 }
 
+# Leaks cannot be looked for in a program that is traced.
+strace() {
+	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0 command strace "$@"
+}
+
 # ---- assertions: each says what was there instead ----
 
 fail() {
