@@ -21,18 +21,6 @@ hands_out() {
 	done
 }
 
-# The subjects in the Maildir, sorted; a message that is not octet by octet what was sent is DAMAGED.
-mail() {
-	local file subject
-
-	for file in Maildir/new/*; do
-		[ -e "$file" ] || continue
-		subject=$(sed -n '1s/^Subject: //p' "$file")
-		printf 'Subject: %s\n\ntext of %s\n' "$subject" "$subject" | cmp -s - "$file" || subject=DAMAGED
-		echo "$subject"
-	done | sort -V | paste -sd ' '
-}
-
 fetch() {
 	account box 'auth = "USER"' 'timeout = "2s"' "$@" | write_config
 	run --separate-stderr pophaul "${OPTIONS[@]}"
@@ -56,7 +44,7 @@ ends() {
 	fi
 	[ -n "$3" ] || [ "${OPTIONS[*]}" ] || assert_equal "$stderr" ''
 	assert_equal "$(said "$1")" "$4"
-	assert_equal "$(mail)" "$5"
+	assert_equal "$(mails_here)" "$5"
 }
 
 setup() {
@@ -255,7 +243,7 @@ setup() {
 	assert_equal "$(said 5 | tr ' ' '\n' | grep -c DELE)" "$n"
 	# Where no size was told the id alone is not enough for a deletion.
 	assert_equal "$(said 5 | tr ' ' '\n' | grep -c RETR)" 11
-	assert_equal "$(mail)" "$(seq -s ' ' "$n")"
+	assert_equal "$(mails_here)" "$(seq -s ' ' "$n")"
 }
 
 @test "sizes whose sum is more than there are numbers are shown and fetched" {
@@ -265,7 +253,7 @@ setup() {
 		fetch
 		assert_status 0
 	done
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 }
 
 @test "blanks, tabs and +OK before rows change nothing" {
@@ -301,7 +289,7 @@ setup() {
 	ends 3 0 'without a unique id, so not fetched: 1 message' "$LISTS DELE 2 DELE 3 QUIT" '1 2 3'
 	fetch 'keep = "never"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 	assert_equal "$(transcript_events 4 | sed -n 's/^deleted [0-9]* //p')" uid-1
 }
 
@@ -332,10 +320,10 @@ setup() {
 	assert_status 0
 	fetch
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 	fetch 'keep = "never"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 	assert_equal "$(transcript_events 6 | grep -c '^deleted')" 3
 }
 

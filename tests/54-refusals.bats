@@ -46,18 +46,6 @@ poll() {
 	run --separate-stderr pophaul
 }
 
-# serve LINE…: fakepop with these lines of script; the account begins anew.
-serve() {
-	local line args=()
-
-	rm -rf Maildir "$STATE"
-	for line in "$@"; do
-		args+=(-e "$line")
-	done
-	stop_servers
-	start_fakepop "${args[@]}"
-}
-
 # session_is N COMMANDS: the whole transcript of session N behind the login and the listing.
 session_is() {
 	assert_equal "$(transcript "$1" | head -n 6 | paste -sd ' ')" 'CAPA USER jane PASS secret CAPA UIDL LIST'
@@ -76,7 +64,7 @@ here() {
 }
 
 @test "one RETR in ten is refused: the nine others arrive and are deleted, the tenth comes next time" {
-	serve 'messages 10' 'session 1 on RETR 10 send -ERR not now'
+	serve_anew 'messages 10' 'session 1 on RETR 10 send -ERR not now'
 	poll 'keep = "never"'
 	ended_with 1 'message 10 (uid-10): the server refuses it: "not now"'
 	session_is 1 "$(seq -f 'RETR %g' -s ' ' 10) $(seq -f 'DELE %g' -s ' ' 9) QUIT"
@@ -88,12 +76,12 @@ here() {
 }
 
 @test "refusals that are the messages' own stop nothing; with a code, or when the last message is refused too, they stop the account until next time" {
-	serve 'messages 8' 'capa -PIPELINING' 'session 1 on RETR 2 send -ERR a' 'session 1 on RETR 3 send -ERR b'
+	serve_anew 'messages 8' 'capa -PIPELINING' 'session 1 on RETR 2 send -ERR a' 'session 1 on RETR 3 send -ERR b'
 	poll 'keep = "never"'
 	ended_with 1 'message 2 (uid-2): the server refuses it: "a"' 'message 3 (uid-3): the server refuses it: "b"'
 	session_is 1 "$(seq -f 'RETR %g' -s ' ' 8) DELE 1 DELE 4 DELE 5 DELE 6 DELE 7 DELE 8 QUIT"
 	for way in +PIPELINING -PIPELINING; do
-		serve 'messages 8' "capa $way" 'on /^RETR [234]/ send -ERR no'
+		serve_anew 'messages 8' "capa $way" 'on /^RETR [234]/ send -ERR no'
 		poll 'keep = "never"'
 		ended_with 1 'message 2 (uid-2): the server refuses it: "no"' \
 			'message 3 (uid-3): the server refuses it: "no"' 'message 4 (uid-4): the server refuses it: "no"'
@@ -102,7 +90,7 @@ here() {
 	done
 	assert_equal "$(transcript 1 | grep '^RETR' | paste -sd ' ')" \
 		'RETR 1 RETR 2 RETR 3 RETR 4 RETR 8 RETR 5 RETR 6 RETR 7'
-	serve 'messages 8' 'capa -PIPELINING' 'session 1 on /^RETR [2348]/ send -ERR no'
+	serve_anew 'messages 8' 'capa -PIPELINING' 'session 1 on /^RETR [2348]/ send -ERR no'
 	poll 'keep = "never"'
 	assert_status 76
 	assert_stderr_has 'the server refused several messages in a row: "no"'
@@ -111,14 +99,14 @@ here() {
 	ended_with 0
 	session_is 2 "$(seq -f 'RETR %g' -s ' ' 7) $(seq -f 'DELE %g' -s ' ' 7) QUIT"
 	assert_equal "$(here)" "$(seq -s ' ' 8)"
-	serve 'messages 8' 'capa -PIPELINING' 'session 1 on /^RETR [234]/ send -ERR [SYS/TEMP] no'
+	serve_anew 'messages 8' 'capa -PIPELINING' 'session 1 on /^RETR [234]/ send -ERR [SYS/TEMP] no'
 	poll 'keep = "never"'
 	assert_status 75
 	session_is 1 'RETR 1 RETR 2 RETR 3 RETR 4 DELE 1 QUIT'
 }
 
 @test "+OK alone is an answer to every command that asks for one line" {
-	serve 'messages 2' 'greeting +OK' 'capa +UTF8' 'on UTF8 send +OK' 'on USER send +OK' 'on PASS login; send +OK' \
+	serve_anew 'messages 2' 'greeting +OK' 'capa +UTF8' 'on UTF8 send +OK' 'on USER send +OK' 'on PASS login; send +OK' \
 		'on DELE send +OK' 'on QUIT send +OK'
 	poll 'keep = "never"'
 	ended_with 0
@@ -126,7 +114,7 @@ here() {
 }
 
 @test "what begins as a status is one, whatever it goes on with" {
-	serve 'messages 3' 'on USER send +OKAY' 'on PASS login; send +OK.' 'on RETR 1 send -ERROR: gone' \
+	serve_anew 'messages 3' 'on USER send +OKAY' 'on PASS login; send +OK.' 'on RETR 1 send -ERROR: gone' \
 		'on RETR 3 raw "+OKAY\r\nSubject: Generated message 3\r\n\r\nx\r\n.\r\n"' 'on DELE send +ok' 'on QUIT commit; send +Ok,bye'
 	poll 'keep = "never"'
 	ended_with 1 'message 1 (uid-1): the server refuses it: "OR: gone"'
@@ -137,7 +125,7 @@ here() {
 	local status_line
 
 	for status_line in '-ERROR' ' +OK' 'junk' '\x00+OK' '+\x00OK' ''; do
-		serve 'messages 3' 'capa -PIPELINING' "session 1 on RETR 2 raw \"$status_line\\r\\nSubject: x\\r\\n\\r\\nx\\r\\n.\\r\\n\""
+		serve_anew 'messages 3' 'capa -PIPELINING' "session 1 on RETR 2 raw \"$status_line\\r\\nSubject: x\\r\\n\\r\\nx\\r\\n.\\r\\n\""
 		poll 'keep = "never"'
 		assert_equal "$status_line: $(here) $(count_files Maildir/tmp)" "$status_line: 1 0"
 		assert_status 76
@@ -149,7 +137,7 @@ here() {
 }
 
 @test "replies that end in LF alone are replies; texts do not" {
-	serve 'messages 2' 'on USER raw "+OK\n"' 'on PASS login; raw "+OK\n"' 'on UIDL raw "+OK\n1 uid-1\n2 uid-2\n.\n"' \
+	serve_anew 'messages 2' 'on USER raw "+OK\n"' 'on PASS login; raw "+OK\n"' 'on UIDL raw "+OK\n1 uid-1\n2 uid-2\n.\n"' \
 		'on LIST raw "+OK\n1 1000\n2 1000\n.\n"' 'on DELE raw "+OK\n"' 'on QUIT raw "+OK\n"'
 	poll 'keep = "never"'
 	ended_with 0
@@ -163,7 +151,7 @@ here() {
 	for row in 'CAPA|69|pophaul: box: waiting for the reply to USER: the server closed the connection' \
 		'USER|75|' 'PASS|75|' 'UIDL|75|' 'LIST|75|'; do
 		IFS='|' read -r command wanted text <<<"$row"
-		serve 'messages 2' 'capa -PIPELINING' "session 1 on $command send -ERR [SYS/TEMP] autologout; drop"
+		serve_anew 'messages 2' 'capa -PIPELINING' "session 1 on $command send -ERR [SYS/TEMP] autologout; drop"
 		poll 'keep = "never"'
 		assert_equal "$command: $status $output$stderr" "$command: $wanted $text"
 		assert_equal "$(count_files Maildir)" 0
@@ -176,7 +164,7 @@ here() {
 # ---- the matrix ----
 
 @test "pop3 B4: duplicate, empty and long UIDLs: all arrive, and once" {
-	serve 'messages 5' 'uidl 1 same' 'uidl 2 same' 'uidl 3 same' 'uidl 4 ""' "uidl 5 $(printf '%0600d' 5)"
+	serve_anew 'messages 5' 'uidl 1 same' 'uidl 2 same' 'uidl 3 same' 'uidl 4 ""' "uidl 5 $(printf '%0600d' 5)"
 	poll
 	ended_with 0
 	assert_equal "$(here)" '1 2 3 4 5'
@@ -186,7 +174,7 @@ here() {
 }
 
 @test "pop3 B4: cut inside RETR: no part of it is delivered" {
-	serve 'messages 3' 'session 1 on RETR 2 cut 500'
+	serve_anew 'messages 3' 'session 1 on RETR 2 cut 500'
 	poll
 	ended_with 69 'message 2 (uid-2): it did not come to its end' 'in the middle of message 2: the server closed the connection'
 	assert_equal "$(here) $(count_files Maildir)" '1 1'
@@ -196,7 +184,7 @@ here() {
 }
 
 @test "pop3 B4: RETR 2 -ERR: the others arrive, and the status says so" {
-	serve 'messages 3' 'on RETR 2 send -ERR no'
+	serve_anew 'messages 3' 'on RETR 2 send -ERR no'
 	poll
 	ended_with 1 'message 2 (uid-2): the server refuses it: "no"'
 	session_is 1 'RETR 1 RETR 2 RETR 3 QUIT'
@@ -211,7 +199,7 @@ here() {
 	printf 'S: 4\n\n%070000d\n' 0 >wanted/4
 	printf 'S: 5\n\na\rb\n' >wanted/5
 	printf '+OK\r\nS: 4\r\n\r\n%070000d\r\n.\r\n' 0 >line
-	serve 'messages 5' 'on RETR 1 raw "+OK\r\nS: 1\r\n\r\na\n.\nb\r\n.\r\n"' 'on RETR 2 raw "+OK\r\nS: 2\r\n\r\n.\x00b\r\n.\r\n"' \
+	serve_anew 'messages 5' 'on RETR 1 raw "+OK\r\nS: 1\r\n\r\na\n.\nb\r\n.\r\n"' 'on RETR 2 raw "+OK\r\nS: 2\r\n\r\n.\x00b\r\n.\r\n"' \
 		'on RETR 3 raw "+OK\r\nS: 3\r\n\r\n\x00\xe4\xff\r\n.\r\n"' "on RETR 4 content $HOME/line" \
 		'on RETR 5 raw "+OK\r\nS: 5\r\n\r\na\rb\r\n.\r\n"'
 	poll
@@ -220,21 +208,21 @@ here() {
 }
 
 @test "pop3 B4: no CRLF before the end dot: only time can tell; nothing of it is delivered" {
-	serve 'messages 3' 'session 1 on RETR 2 raw "+OK\r\nSubject: x\r\n\r\nlastline.\r\n"; stall'
+	serve_anew 'messages 3' 'session 1 on RETR 2 raw "+OK\r\nSubject: x\r\n\r\nlastline.\r\n"; stall'
 	poll
 	ended_with 69 'message 2 (uid-2): it did not come to its end' 'in the middle of message 2: the server has been silent for 1 second'
 	assert_equal "$(here) $(count_files Maildir)" '1 1'
 }
 
 @test "pop3 B4: DELE -ERR and QUIT -ERR: told, and nothing is fetched again for it" {
-	serve 'messages 3' 'session 1 on DELE 1 send -ERR no'
+	serve_anew 'messages 3' 'session 1 on DELE 1 send -ERR no'
 	poll 'keep = "never"'
 	ended_with 1 'message 1 (uid-1): kept here, but the server does not delete it: "no"'
 	session_is 1 'RETR 1 RETR 2 RETR 3 DELE 1 DELE 2 DELE 3 QUIT'
 	poll 'keep = "never"'
 	ended_with 0
 	session_is 2 'DELE 1 QUIT'
-	serve 'messages 3' 'session 1 on QUIT send -ERR some deleted messages not removed'
+	serve_anew 'messages 3' 'session 1 on QUIT send -ERR some deleted messages not removed'
 	poll 'keep = "never"'
 	assert_status 75
 	assert_equal "$(here)" '1 2 3'
@@ -244,7 +232,7 @@ here() {
 }
 
 @test "pop3 B4: an empty listing once, then all back; a listing that is cut: nothing comes again" {
-	serve 'messages 3' 'session 2 hide 1' 'session 2 hide 2' 'session 2 hide 3' 'session 4 on UIDL send +OK; send 1 uid-1; drop'
+	serve_anew 'messages 3' 'session 2 hide 1' 'session 2 hide 2' 'session 2 hide 3' 'session 4 on UIDL send +OK; send 1 uid-1; drop'
 	poll
 	poll
 	ended_with 0
@@ -260,7 +248,7 @@ here() {
 }
 
 @test "pop3 B4: a command that exits with 75 on message 2: no QUIT where that would delete, and it comes later" {
-	serve 'messages 3' 'capa +EXPIRE 0' delete-retrieved
+	serve_anew 'messages 3' 'capa +EXPIRE 0' delete-retrieved
 	touch later
 	poll "deliver = \"pipe:sh -c 'cat >$HOME/one; if grep -q -e \\\"message 2\$\\\" $HOME/one && [ -e $HOME/later ]; then exit 75; fi; cat $HOME/one >>$HOME/arrived'\""
 	assert_equal "$(grep -c '^1> QUIT' "$TRANSCRIPT")" 0

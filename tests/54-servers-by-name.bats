@@ -4,18 +4,6 @@
 
 load helper
 
-# The subjects in the Maildir, sorted; a message that is not octet by octet what was sent is DAMAGED.
-mail() {
-	local file subject
-
-	for file in Maildir/new/*; do
-		[ -e "$file" ] || continue
-		subject=$(sed -n '1s/^Subject: //p' "$file")
-		printf 'Subject: %s\n\ntext of %s\n' "$subject" "$subject" | cmp -s - "$file" || subject=DAMAGED
-		echo "$subject"
-	done | sort -V | paste -sd ' '
-}
-
 # poll [LINE…]: the account "box" of these lines; OPTIONS are the program's.
 poll() {
 	account box 'timeout = "2s"' "$@" | write_config
@@ -26,7 +14,7 @@ poll() {
 is() {
 	[ "$status" -eq "$2" ] || fail "status is $status, not $2" "$stderr" "$(transcript "$1")"
 	assert_equal "$(transcript "$1" | paste -sd ' ')" "$3"
-	assert_equal "$(mail)" "$4"
+	assert_equal "$(mails_here)" "$4"
 }
 
 setup() {
@@ -82,7 +70,7 @@ setup() {
 	assert_stderr_has 'the server refused several messages in a row: "Message 2 expunged."'
 	poll 'auth = "USER"'
 	assert_status 0
-	assert_equal "$(mail)" "$(seq -s ' ' 30)"
+	assert_equal "$(mails_here)" "$(seq -s ' ' 30)"
 }
 
 @test "pop3 B2: Dovecot, a message two octets longer than listed, and one of NULs, are what was sent" {
@@ -104,7 +92,7 @@ setup() {
 	is 2 69 'CAPA AUTH CRAM-MD5 '"$(transcript 2 | sed -n 3p)"' CAPA UIDL' '1 2 3'
 	poll
 	assert_status 0
-	assert_equal "$(transcript 3 | tail -n 1) $(mail)" 'QUIT 1 2 3'
+	assert_equal "$(transcript 3 | tail -n 1) $(mails_here)" 'QUIT 1 2 3'
 	run ! grep -q '^[23]> RETR' "$TRANSCRIPT"
 }
 
@@ -126,7 +114,7 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	assert_stderr_has 'the server refused the login with USER/PASS: "Login failed."'
 	later +30s poll 'auth = "USER"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 }
 
 @test "pop3 B2: Courier's ids of a full disk, and its later ids of their own, bring nothing twice" {
@@ -154,7 +142,7 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	assert_stderr_has 'waiting for the greeting: the server closed the connection'
 	poll 'auth = "USER"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 }
 
 @test "pop3 B2: Cyrus ends a message with dot and CR alone: that message waits, those before it are delivered" {
@@ -163,7 +151,7 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	poll 'auth = "USER"'
 	assert_status 69
 	assert_stderr_has 'the server has been silent for 2 seconds'
-	assert_equal "$(mail)" 1
+	assert_equal "$(mails_here)" 1
 	assert_equal "$(count_files Maildir/tmp)" 0
 	run ! grep -q '> DELE' "$TRANSCRIPT"
 }
@@ -198,12 +186,12 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	serve "${MAILS[@]}" 'uidl 2 A' 'session 1-2 on QUIT send +OK' 'session 2+ replace 1 "Subject: 4\n\ntext of 4\n"' \
 		'session 2+ message "Subject: 2\n\ntext of 2\n"'
 	poll 'keep = "never"'
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 	poll 'keep = "never"'
-	assert_equal "$(mail)" '1 2 2 3 4'
+	assert_equal "$(mails_here)" '1 2 2 3 4'
 	poll 'keep = "never"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 2 3 4'
+	assert_equal "$(mails_here)" '1 2 2 3 4'
 	assert_equal "$(transcript_events 3 | grep -c '^deleted')" 4
 }
 
@@ -212,11 +200,11 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 		'session 1-2 on QUIT send +OK' 'session 3+ uidl 3 T'
 	for session in 1 2; do
 		poll 'keep = "never"'
-		assert_equal "$(mail)" '1 1 1 2 3'
+		assert_equal "$(mails_here)" '1 1 1 2 3'
 	done
 	poll 'keep = "never"'
 	assert_status 0
-	assert_equal "$(mail)" '1 1 1 2 3 3'
+	assert_equal "$(mails_here)" '1 1 1 2 3 3'
 	assert_equal "$(transcript_events 3 | grep -c '^deleted')" 5
 }
 
@@ -225,9 +213,9 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	poll 'keep = "never"'
 	poll 'keep = "forever"'
 	assert_status 0
-	assert_equal "$(mail) $(transcript 2 | grep -c DELE)" '1 2 3 0'
+	assert_equal "$(mails_here) $(transcript 2 | grep -c DELE)" '1 2 3 0'
 	poll 'keep = "forever"'
-	assert_equal "$(mail) $(transcript 3 | grep -c RETR)" '1 2 3 0'
+	assert_equal "$(mails_here) $(transcript 3 | grep -c RETR)" '1 2 3 0'
 }
 
 @test "pop3 B2: Cyrus loses the end of a line with a NUL: the message is what it sends" {
@@ -265,13 +253,13 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	OPTIONS=()
 	poll 'auth = "USER"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 	poll 'auth = "USER"'
 	is 3 75 'CAPA USER jane PASS secret' '1 2 3'
 	assert_equal "$stderr" ''
 	poll 'auth = "USER"' 'keep = "never"'
 	assert_status 0
-	assert_equal "$(mail) $(transcript_events 4 | grep -c '^deleted')" '1 2 3 3'
+	assert_equal "$(mails_here) $(transcript_events 4 | grep -c '^deleted')" '1 2 3 3'
 }
 
 @test "pop3 B2: popa3d says nothing but +OK and -ERR and gives all messages one id: all come, once" {
@@ -330,7 +318,7 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	assert_status 77
 	poll 'auth = "USER"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 }
 
 @test "pop3 B2: Zimbra's ids with a dot, and hMailServer without AUTH and without CAPA after the login" {
@@ -363,7 +351,7 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	is 3 0 'CAPA USER jane PASS secret CAPA UIDL LIST RETR 1 RETR 2 RETR 3 QUIT' '1 2 3 4 5 6'
 	poll 'auth = "USER"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3 4 5 6'
+	assert_equal "$(mails_here)" '1 2 3 4 5 6'
 }
 
 @test "pop3 B2: GreenMail leaves a dot behind a bare line feed unstuffed, and the mail does not end there" {
@@ -430,7 +418,7 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	is 2 77 'CAPA USER jane PASS secret' ''
 	poll 'auth = "USER"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 }
 
 @test "pop3 B1: Exchange's sizes are estimates, its greeting has brackets, a move gives all other ids" {
@@ -446,7 +434,7 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	serve "${MAILS[@]}" 'on RETR 2 raw "+OK\r\nSubject: 2\r\n\r\ntext of 2.\r\n"; stall'
 	poll 'auth = "USER"'
 	assert_status 69
-	assert_equal "$(mail)" 1
+	assert_equal "$(mails_here)" 1
 	assert_equal "$(count_files Maildir/tmp)" 0
 }
 
@@ -460,7 +448,7 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	assert_equal "$(count_sessions)" 1
 	later +301s poll 'auth = "USER"' 'keep = "never"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 	assert_equal "$(transcript 2 | tail -n 1)" QUIT
 }
 
@@ -474,5 +462,5 @@ COURIER=('greeting +OK Hello there.' 'capa SASL PLAIN LOGIN CRAM-MD5 CRAM-SHA1' 
 	done
 	poll 'auth = "USER"'
 	assert_status 0
-	assert_equal "$(mail)" '1 2 3'
+	assert_equal "$(mails_here)" '1 2 3'
 }

@@ -10,18 +10,6 @@ setup() {
 	ACCOUNT=('auth = "USER"')
 }
 
-# serve LINE…: fakepop with these lines of script; the account begins anew.
-serve() {
-	local line args=()
-
-	rm -rf Maildir "$STATE"
-	for line in "$@"; do
-		args+=(-e "$line")
-	done
-	stop_servers
-	start_fakepop "${args[@]}"
-}
-
 # poll LINE…: the account polled, with these lines.
 poll() {
 	account box "${ACCOUNT[@]}" "$@" | write_config
@@ -48,7 +36,7 @@ FAILS='deliver = "pipe:false"'
 RETRS='UIDL LIST RETR 1 RETR 2'
 
 @test "EXPIRE 0 is remembered: CAPA that is refused in a later session does not lead to QUIT after a failure" {
-	serve 'messages 2' 'capa +EXPIRE 0' delete-retrieved 'session 1 hide 1' 'session 1 hide 2' \
+	serve_anew 'messages 2' 'capa +EXPIRE 0' delete-retrieved 'session 1 hide 1' 'session 1 hide 2' \
 		'session 2 on CAPA send -ERR not now'
 	poll
 	assert_status 0
@@ -64,7 +52,7 @@ RETRS='UIDL LIST RETR 1 RETR 2'
 }
 
 @test "EXPIRE 0 that one connection of a session has told holds for its next one, which breaks at CAPA" {
-	serve 'messages 2' 'capa +EXPIRE 0' delete-retrieved lock-step 'session 2 on CAPA send -ERR not now'
+	serve_anew 'messages 2' 'capa +EXPIRE 0' delete-retrieved lock-step 'session 2 on CAPA send -ERR not now'
 	poll "$FAILS"
 	assert_status 1
 	assert_stderr_has 'trying again in lock step'
@@ -74,7 +62,7 @@ RETRS='UIDL LIST RETR 1 RETR 2'
 }
 
 @test "a whole list without EXPIRE 0 ends it: QUIT is sent, and CAPA that is refused later changes nothing" {
-	serve 'messages 2' 'session 1 capa +EXPIRE 0' 'session 3 on CAPA send -ERR not now'
+	serve_anew 'messages 2' 'session 1 capa +EXPIRE 0' 'session 3 on CAPA send -ERR not now'
 	poll "$FAILS"
 	ended 1 client
 	remembers expire0
@@ -93,7 +81,7 @@ RETRS='UIDL LIST RETR 1 RETR 2'
 	local action
 
 	for action in drop reset 'send +OK; send TOP; drop' 'send hello?'; do
-		serve 'messages 1' 'capa +UTF8' "session 1 on CAPA $action"
+		serve_anew 'messages 1' 'capa +UTF8' "session 1 on CAPA $action"
 		poll
 		assert_status 0
 		refute_stderr_has 'the server breaks off at CAPA'
@@ -103,7 +91,7 @@ RETRS='UIDL LIST RETR 1 RETR 2'
 }
 
 @test "a server that answered CAPA once and breaks at it twice is tried next time; only then done without it" {
-	serve 'messages 2' 'capa +UTF8' 'capa +EXPIRE 0' delete-retrieved 'session 1 hide 1' 'session 1 hide 2' \
+	serve_anew 'messages 2' 'capa +UTF8' 'capa +EXPIRE 0' delete-retrieved 'session 1 hide 1' 'session 1 hide 2' \
 		'session 2-5 on CAPA drop'
 	poll
 	assert_status 0
@@ -129,7 +117,7 @@ RETRS='UIDL LIST RETR 1 RETR 2'
 }
 
 @test "where CAPA breaks every connection nobody knows what QUIT does: none is sent after a failure" {
-	serve 'messages 2' 'on CAPA drop'
+	serve_anew 'messages 2' 'on CAPA drop'
 	poll "$FAILS"
 	assert_status 1
 	assert_stderr_has 'leaving without QUIT, so that the server deletes nothing: 2 fetched messages not kept'
@@ -142,7 +130,7 @@ RETRS='UIDL LIST RETR 1 RETR 2'
 }
 
 @test "a server that hangs at CAPA is asked a second time only where it has answered it before" {
-	serve 'messages 1' 'session 1 on CAPA stall' 'session 4-5 on CAPA stall'
+	serve_anew 'messages 1' 'session 1 on CAPA stall' 'session 4-5 on CAPA stall'
 	poll 'timeout = "1s"'
 	assert_status 0
 	assert_stderr_has 'the server breaks off at CAPA: connected again without it'
@@ -157,7 +145,7 @@ RETRS='UIDL LIST RETR 1 RETR 2'
 }
 
 @test "what is remembered is written when it changes, and survives that the file is written anew" {
-	serve 'messages 60' 'capa +UTF8' 'capa +EXPIRE 0' 'session 2+ message "Subject: x\n\nx\n"'
+	serve_anew 'messages 60' 'capa +UTF8' 'capa +EXPIRE 0' 'session 2+ message "Subject: x\n\nx\n"'
 	poll 'keep = "never"'
 	assert_status 0
 	cp "$STATE/box.uidl" before
@@ -171,7 +159,7 @@ RETRS='UIDL LIST RETR 1 RETR 2'
 }
 
 @test "--list and --dry-run know what is remembered, and write nothing" {
-	serve 'messages 1' 'capa +UTF8' 'session 2+ on CAPA send -ERR no'
+	serve_anew 'messages 1' 'capa +UTF8' 'session 2+ on CAPA send -ERR no'
 	poll
 	cp "$STATE/box.uidl" before
 	for mode in --list --dry-run; do
@@ -183,7 +171,7 @@ RETRS='UIDL LIST RETR 1 RETR 2'
 }
 
 @test "a message that LIST has and UIDL leaves out is told, and counts as skipped" {
-	serve 'messages 4' 'hide 2 UIDL' 'hide 3 UIDL'
+	serve_anew 'messages 4' 'hide 2 UIDL' 'hide 3 UIDL'
 	account box "${ACCOUNT[@]}" | write_config
 	for _ in 1 2; do
 		run --separate-stderr pophaul
@@ -201,7 +189,7 @@ assert_output_or_stderr_has() {
 }
 
 @test "one that comes between UIDL and LIST is the next session's, without a word" {
-	serve 'messages 3' 'session 1 hide 3 UIDL'
+	serve_anew 'messages 3' 'session 1 hide 3 UIDL'
 	account box "${ACCOUNT[@]}" | write_config
 	run --separate-stderr pophaul
 	assert_status 0
@@ -211,7 +199,7 @@ assert_output_or_stderr_has() {
 }
 
 @test "no LOGIN-DELAY locks an account out for longer than a day" {
-	serve 'messages 1' 'capa +LOGIN-DELAY 300'
+	serve_anew 'messages 1' 'capa +LOGIN-DELAY 300'
 	poll
 	assert_status 0
 	sed -i 's/^\(fact login [0-9]*\) .*/\1 9223372036854775807/' "$STATE/box.uidl"

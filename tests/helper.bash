@@ -280,6 +280,25 @@ mails() {
 	done
 }
 
+# The subjects in the Maildir, sorted; a message that is not octet by octet what mails() made is DAMAGED.
+mails_here() {
+	local file subject
+
+	for file in Maildir/new/*; do
+		[ -e "$file" ] || continue
+		subject=$(sed -n '1s/^Subject: //p' "$file")
+		printf 'Subject: %s\n\ntext of %s\n' "$subject" "$subject" | cmp -s - "$file" || subject=DAMAGED
+		echo "$subject"
+	done | sort -V | paste -sd ' '
+}
+
+# serve_anew LINE…: as serve, for an account that begins anew.
+serve_anew() {
+	rm -rf Maildir "$STATE"
+	stop_servers
+	serve "$@"
+}
+
 # The client's lines of session N (1), as fakepop got them; of the latest server. Without STAT: it stands
 # behind messages and deletions to prove the order of the replies, and is a matter of few tests.
 transcript() {
