@@ -140,7 +140,10 @@ is_private(const struct source *source, const struct confread_key *key)
 	return false;
 }
 
-/* Check a key and take what must not reach libconfuse out of the text; false: the key is spent or refused. */
+/*
+ * Check a key and take what must not reach libconfuse out of the text; false: the key is spent or
+ * refused.
+ */
 static bool
 prepare_key(struct source *source, const struct confread_key *key, enum option_scope scope,
 	struct confparse_section *section)
@@ -276,7 +279,10 @@ read_included(const struct source *source, const struct confparse_setting *setti
 		full = xasprintf("%.*s/%s", (int)(slash - source->path), source->path, pattern);
 	quote_bytes(quoted, setting->texts[0], strlen(setting->texts[0]));
 	result = *pattern == '\0' ? GLOB_NOMATCH : glob(full, GLOB_ERR, NULL, &found);
-	/* A folder may well be empty, but it is there; a name without wildcards is meant to be there. */
+	/*
+	 * A folder may well be empty, but it is there; a name without wildcards is meant to be
+	 * there.
+	 */
 	if (result == GLOB_NOMATCH && (*pattern == '\0' || strpbrk(pattern, "*?[") == NULL))
 		conf_problems_add(source->problems, source->path, setting->line,
 			"include: '%s' does not exist", quoted);

@@ -164,7 +164,9 @@ is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* A quoted part of a word, from its opening quote at *text, which is moved behind the closing one. */
+/*
+ * A quoted part of a word, from its opening quote at *text, which is moved behind the closing one.
+ */
 static bool
 take_quoted(const char **text, struct buf *word)
 {
@@ -369,7 +371,9 @@ least(unsigned a, unsigned b)
 	return a < b ? a : b;
 }
 
-/* Optimal string alignment distance, by three rows; both texts are at most GUESS_LENGTH_MAX long. */
+/*
+ * Optimal string alignment distance, by three rows; both texts are at most GUESS_LENGTH_MAX long.
+ */
 static unsigned
 distance(const char *a, const char *b)
 {

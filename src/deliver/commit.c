@@ -180,7 +180,10 @@ publish(struct commit *commit)
 		commit->ends_tries = true;
 	}
 	if (dest_seal(commit->settings.dest, &err) != 0) {
-		/* Whether they are there for good only the next start can tell, by the `try` records. */
+		/*
+		 * Whether they are there for good only the next start can tell, by the `try`
+		 * records.
+		 */
 		fail_deliveries(commit, true, &err);
 		commit->has_open_tries = true;
 		commit->ends_tries = false;
@@ -209,7 +212,9 @@ record_got(struct commit *commit, struct error *err)
 		if (item->fate == COMMIT_RECORD)
 			uidl_add_bye(uidl, item->source);
 	}
-	/* Behind the `got`: a torn write may lose it, which does no harm, but not those before it. */
+	/*
+	 * Behind the `got`: a torn write may lose it, which does no harm, but not those before it.
+	 */
 	if (commit->ends_tries && !commit->has_open_tries)
 		uidl_clear_tries(uidl);
 	commit->ends_tries = false;
@@ -255,7 +260,10 @@ commit_flush(struct commit *commit, struct error *err)
 	}
 	if (result == 0)
 		result = record_got(commit, err);
-	/* The locks are held until here: nobody may change an mbox between its append and its `got`. */
+	/*
+	 * The locks are held until here: nobody may change an mbox between its append and its
+	 * `got`.
+	 */
 	if (commit->staged != 0)
 		dest_finish(commit->settings.dest);
 	if (result == 0)

@@ -292,7 +292,10 @@ start_receiving(struct deliverer *d)
 	link_put_credit(d->peer.link, credit);
 }
 
-/* The plan goes over whole; a refused server gets an empty one, so that the fetcher leaves in good order. */
+/*
+ * The plan goes over whole; a refused server gets an empty one, so that the fetcher leaves in good
+ * order.
+ */
 static int
 send_plan(struct deliverer *d, bool is_refused, struct error *err)
 {
@@ -391,7 +394,10 @@ take_frame(struct deliverer *d, const struct link_frame *frame, struct error *er
 	}
 }
 
-/* A group whose time has come: it is full, or the link is quiet. Never while a message is on its way. */
+/*
+ * A group whose time has come: it is full, or the link is quiet. Never while a message is on its
+ * way.
+ */
 static int
 commit_when_due(struct deliverer *d, bool is_quiet, struct error *err)
 {
@@ -407,7 +413,10 @@ after_frame(struct deliverer *d, struct error *err)
 {
 	tell_failures(&d->tell, &d->roster, &d->tally);
 	send_progress(d, false);
-	/* A full disk, a lock that is held, a command that cannot be run: the rest would fail alike. */
+	/*
+	 * A full disk, a lock that is held, a command that cannot be run: the rest would fail
+	 * alike.
+	 */
 	if (d->tally.has_trouble || peer_is_interrupted(&d->peer))
 		peer_stop(&d->peer);
 	if (is_reading_only(d) && link_flush(d->poller, err) != 0)
@@ -478,7 +487,9 @@ add_vanished(struct deliverer *d, struct error *err)
 
 	if (roster_add_off_unmatched(&d->roster, now, err) != 0)
 		return -1;
-	/* Before QUIT this was done already, and those of a reply out of turn are not recognised. */
+	/*
+	 * Before QUIT this was done already, and those of a reply out of turn are not recognised.
+	 */
 	if (d->farewell.is_gone || d->peer.out_of_step || d->peer.doubtful != 0)
 		return 0;
 	return roster_forget_gone(&d->roster, now, err);

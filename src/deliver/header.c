@@ -168,7 +168,9 @@ header_sender(const char *data, size_t len, char out[static HEADER_SENDER_SIZE])
 			text_len = (size_t)(close - text);
 			is_found = is_sender(text, text_len);
 		} else {
-			/* Some servers leave the brackets out; without them nothing is no sender. */
+			/*
+			 * Some servers leave the brackets out; without them nothing is no sender.
+			 */
 			is_found = text_len != 0 && is_sender(text, text_len);
 		}
 		if (is_found) {
@@ -316,7 +318,9 @@ convert(const char *charset, const char *octets, size_t len, struct buf *out)
 	return true;
 }
 
-/* Neighbouring words of one charset: mailers cut characters in two, so they are converted as one. */
+/*
+ * Neighbouring words of one charset: mailers cut characters in two, so they are converted as one.
+ */
 struct run {
 	char charset[CHARSET_SIZE];
 	struct buf octets;

@@ -89,7 +89,9 @@ peer_take_result(struct peer *peer, const struct link_frame *frame, struct error
 	peer->capa_broke = frame->u.result.capa_broke;
 	if (frame->u.result.ok)
 		return 0;
-	/* What the server said in it is quoted already; no other octet gets to a terminal either. */
+	/*
+	 * What the server said in it is quoted already; no other octet gets to a terminal either.
+	 */
 	err->class = frame->u.result.class;
 	for (size_t i = 0; i < len; i++) {
 		char octet = frame->data[i];

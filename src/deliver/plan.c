@@ -182,7 +182,10 @@ mark_entries(struct planner *p, const struct plan_group *group)
 		entry->mark = true;
 }
 
-/* As many rows as entries: give each row the entry of its size, and tell whether the sizes are the same. */
+/*
+ * As many rows as entries: give each row the entry of its size, and tell whether the sizes are the
+ * same.
+ */
 static bool
 pair_by_size(struct planner *p, const struct plan_group *group, bool *has_unknown_out)
 {

@@ -195,7 +195,10 @@ is_relisted(struct receive *receive, const struct uidl_id *id, struct commit_ite
 	return true;
 }
 
-/* Delivered before under another id, or, where there are no ids, in a session that died before QUIT. */
+/*
+ * Delivered before under another id, or, where there are no ids, in a session that died before
+ * QUIT.
+ */
 static void
 look_for_digest(struct receive *receive, const struct plan_row *row, struct commit_item *item)
 {

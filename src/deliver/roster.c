@@ -205,7 +205,10 @@ compare_ids(const void *a, const void *b)
 	return x->len < y->len ? -1 : x->len > y->len;
 }
 
-/* Rows whose ids several messages share, or may share: their entries are told apart by digest alone. */
+/*
+ * Rows whose ids several messages share, or may share: their entries are told apart by digest
+ * alone.
+ */
 struct shared {
 	const struct roster *roster;
 	uint32_t *rows; /* sorted by id */
@@ -321,7 +324,9 @@ add_off_but(
 	while ((entry = uidl_each(uidl, &at)) != NULL) {
 		struct uidl_id id = uidl_entry_id(uidl, entry);
 
-		/* Ids and none at all: only by its digest can a message be known on the other side. */
+		/*
+		 * Ids and none at all: only by its digest can a message be known on the other side.
+		 */
 		if (entry->status != UIDL_GOT || entry->mark || (entry->none && roster->has_uidl))
 			continue;
 		if (holds(spared, &id))

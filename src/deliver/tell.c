@@ -3,7 +3,10 @@
 #include "base/log.h"
 #include "base/quote.h"
 
-/* Failed messages that are told one by one; more are only counted, but for -v: a full disk fails them by hundreds. */
+/*
+ * Failed messages that are told one by one; more are only counted, but for -v: a full disk fails
+ * them by hundreds.
+ */
 #define FAILURES_TOLD 20
 
 void

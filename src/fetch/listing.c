@@ -89,8 +89,8 @@ digest_uidl(const char *uidl, size_t len, char out[static LISTING_DIGEST_UIDL_SI
 }
 
 /*
- * A sum, so that the order of the rows does not matter. Its key keeps servers from choosing ids that
- * change and leave it the same.
+ * A sum, so that the order of the rows does not matter. Its key keeps servers from choosing ids
+ * that change and leave it the same.
  */
 static void
 add_to_ids(struct listing *listing, uint32_t number, const char *uidl, size_t len)

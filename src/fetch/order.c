@@ -10,8 +10,8 @@ static const char status[] = "+OK";
 #define STATUS_LEN (sizeof status - 1)
 
 /*
- * Syncs with several commands in flight: often, so that a broken connection leaves little to be fetched
- * again even where sizes are wrong. They wait for nothing.
+ * Syncs with several commands in flight: often, so that a broken connection leaves little to be
+ * fetched again even where sizes are wrong. They wait for nothing.
  */
 #define SYNC_COMMANDS 16
 #define SYNC_OCTETS   (1024 * 1024)

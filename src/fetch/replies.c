@@ -131,7 +131,9 @@ has_others(const struct replies *replies)
 	return agenda_find_last(&replies->agenda, AGENDA_FETCH, NULL);
 }
 
-/* What has a code is no message's own; neither is what the last message has in common with those. */
+/*
+ * What has a code is no message's own; neither is what the last message has in common with those.
+ */
 static void
 count_refusal(struct replies *replies, const struct pop3_reply *reply)
 {

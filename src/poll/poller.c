@@ -121,8 +121,8 @@ end_account(struct pass *pass, size_t account, const struct link_report *report,
 }
 
 /*
- * A session that is over its limit is asked to stop. One that still goes on when a server has had its
- * time to answer, and a command its time to take a message, is stuck.
+ * A session that is over its limit is asked to stop. One that still goes on when a server has had
+ * its time to answer, and a command its time to take a message, is stuck.
  */
 static void
 set_limit(struct slot *slot, const struct account *account)

@@ -150,7 +150,10 @@ maildrop_scan(struct maildrop *drop, const char *folder)
 
 	if (stat(folder, &st) != 0)
 		die("cannot read the folder '%s': %s", folder, strerror(errno));
-	/* A change in the same tick as the last scan leaves the time alone: look again for a second. */
+	/*
+	 * A change in the same tick as the last scan leaves the time alone: look again for a
+	 * second.
+	 */
 	if (drop->folder != NULL && st.st_mtim.tv_sec == drop->folder_time.tv_sec &&
 		st.st_mtim.tv_nsec == drop->folder_time.tv_nsec &&
 		time(NULL) > st.st_mtim.tv_sec + 1)

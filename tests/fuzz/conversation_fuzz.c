@@ -177,7 +177,9 @@ check_password(const char *line, size_t len)
 		return;
 	REQUIRE(!server.is_refused);
 	REQUIRE(server.passwords++ == 0);
-	/* Nothing goes behind it before its answer, which an impolite server may have given early. */
+	/*
+	 * Nothing goes behind it before its answer, which an impolite server may have given early.
+	 */
 	REQUIRE(!server.is_polite || server.heard.len == len + 2);
 	server.asks_password = true;
 }
@@ -478,7 +480,9 @@ send_plan(void)
 	link_put_value(model.link, LINK_PLANNED, planned);
 }
 
-/* Rows follow from complete replies only, in the order of their numbers, with ids that were said. */
+/*
+ * Rows follow from complete replies only, in the order of their numbers, with ids that were said.
+ */
 static void
 take_row(const struct link_row *row)
 {

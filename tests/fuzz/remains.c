@@ -216,7 +216,10 @@ is_known(struct uidl *uidl, const struct digest *wanted)
 	return false;
 }
 
-/* One line: nothing is delivered that did not come whole, and deleted only what was said to be gone. */
+/*
+ * One line: nothing is delivered that did not come whole, and deleted only what was said to be
+ * gone.
+ */
 static void
 check_record(const struct record *record, struct uidl *uidl, bool may_forget)
 {

@@ -149,7 +149,10 @@ check_rewriting(const char *folder, struct feed said, const struct buf *want)
 	buf_release(&again);
 }
 
-/* Without its sums, and with a right one behind its last whole line: then all that can be read is believed. */
+/*
+ * Without its sums, and with a right one behind its last whole line: then all that can be read is
+ * believed.
+ */
 static struct buf
 with_sum(struct feed said)
 {

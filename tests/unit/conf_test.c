@@ -414,7 +414,10 @@ test_find(void)
 	free(config_home);
 }
 
-/* select_accounts() over a configuration with the accounts home, work (tls none, own port), spare (skip). */
+/*
+ * select_accounts() over a configuration with the accounts home, work (tls none, own port), spare
+ * (skip).
+ */
 static int
 run_select(struct config *config, struct error *err, int argc, ...)
 {

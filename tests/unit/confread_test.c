@@ -117,7 +117,10 @@ test_scan(void)
 	}
 }
 
-/* Whatever is cut off or replaced: it ends, keeps the line count and the length, and stays in bounds. */
+/*
+ * Whatever is cut off or replaced: it ends, keeps the line count and the length, and stays in
+ * bounds.
+ */
 static void
 test_every_cut(void)
 {

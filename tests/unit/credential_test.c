@@ -321,7 +321,10 @@ has_echo(int master)
 	return tcgetattr(master, &state) == 0 && (state.c_lflag & ECHO) != 0;
 }
 
-/* Wait for the question, answer, and give the exit status; what the terminal showed goes to `shown`. */
+/*
+ * Wait for the question, answer, and give the exit status; what the terminal showed goes to
+ * `shown`.
+ */
 static int
 answer_prompt(const char *answer, struct buf *shown, bool *echo_after)
 {

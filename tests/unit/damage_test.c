@@ -1,11 +1,12 @@
 /*
- * A damaged state and what is made of it, in bulk: cut at every octet, every octet changed in several
- * ways, lines doubled, removed and swapped. Each time the next session is played: what died
- * is settled, the mailbox is planned, what is fetched is compared by its digest. The server lists what
- * the state knows and messages that came since, of the same sizes, with ids that are one bit away from
- * known ones or were theirs once. No new message may be left unfetched, be taken for one that is here, or be deleted; and
- * no more known ones are delivered again than lines were hit. A log that lacks its end is that of an earlier
- * day, when an id that was used again since was known: this is not asked of it.
+ * A damaged state and what is made of it, in bulk: cut at every octet, every octet changed in
+ * several ways, lines doubled, removed and swapped. Each time the next session is played: what died
+ * is settled, the mailbox is planned, what is fetched is compared by its digest. The server lists
+ * what the state knows and messages that came since, of the same sizes, with ids that are one bit
+ * away from known ones or were theirs once. No new message may be left unfetched, be taken for one
+ * that is here, or be deleted; and no more known ones are delivered again than lines were hit. A
+ * log that lacks its end is that of an earlier day, when an id that was used again since was known:
+ * this is not asked of it.
  *
  *	damage_test [SEED]
  */
@@ -180,7 +181,10 @@ has_name(const char *token, int i)
 	return strcmp(token, name) == 0;
 }
 
-/* As a Maildir answers: what is in new/ is there, and what is not in tmp/ either was taken by a reader. */
+/*
+ * As a Maildir answers: what is in new/ is there, and what is not in tmp/ either was taken by a
+ * reader.
+ */
 static bool
 was_published(const struct uidl_try *try)
 {
@@ -222,7 +226,10 @@ is_recognized(struct uidl *uidl, const struct plan_row *row, int i)
 	return uidl_find_digest(uidl, &digests[i]) != NULL;
 }
 
-/* The next session: how many known messages are delivered again, none of the new ones being passed by. */
+/*
+ * The next session: how many known messages are delivered again, none of the new ones being passed
+ * by.
+ */
 static size_t
 play_session(struct uidl *uidl, enum account_keep_kind keep)
 {

@@ -294,7 +294,10 @@ test_maildir_recovers(void)
 	free(nowhere);
 }
 
-/* A session that is killed with messages staged leaves files that only its state's next session removes. */
+/*
+ * A session that is killed with messages staged leaves files that only its state's next session
+ * removes.
+ */
 static void
 test_maildir_sweeps(void)
 {
@@ -523,7 +526,9 @@ check_big_torn_end(const char *line, bool is_cut)
 	free(path);
 }
 
-/* In a child, whose greatest size is that of this search: its exit status is 0 when that was small. */
+/*
+ * In a child, whose greatest size is that of this search: its exit status is 0 when that was small.
+ */
 static int
 cut_huge_torn_end(void)
 {

@@ -77,7 +77,10 @@ fill(struct listing *listing, const uint32_t *uidl, const uint32_t *list, struct
 	return listing_end(listing, err);
 }
 
-/* The deliverer has heard that a listing begins, then of its rows as they came, then of the sizes in order. */
+/*
+ * The deliverer has heard that a listing begins, then of its rows as they came, then of the sizes
+ * in order.
+ */
 static void
 check_told(struct told *told, const uint32_t *rows)
 {
@@ -187,7 +190,9 @@ test_ids(void)
 	told_release(&told);
 }
 
-/* An id beyond the bound is one of its own, the same each time, and another one for other octets. */
+/*
+ * An id beyond the bound is one of its own, the same each time, and another one for other octets.
+ */
 static void
 test_digested(void)
 {

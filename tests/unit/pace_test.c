@@ -10,7 +10,10 @@
 
 #define WINDOW_MS 60000
 
-/* One reply: its first octet, then `step` octets each `ms`, `count` times. What is left when it fails. */
+/*
+ * One reply: its first octet, then `step` octets each `ms`, `count` times. What is left when it
+ * fails.
+ */
 static int
 drip(struct pace *pace, uint64_t step, int64_t ms, int count)
 {

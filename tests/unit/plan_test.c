@@ -2,8 +2,9 @@
  * The plan, case by case: policy, limits, and the four uses of the digest; pop3
  * rules 16 and 17 (ids may be alike in one listing, and are all messages).
  *
- * A case is a state (one `got` a line: AGE-IN-DAYS OCTETS ID), a listing (OCTETS
- * ID a line; before the octets `!`: it breaks sessions, `?`: and others broke fewer), a policy and the expected verdicts (one word a row).
+ * A case is a state (one `got` a line: AGE-IN-DAYS OCTETS ID), a listing (OCTETS ID a line; before
+ * the octets `!`: it breaks sessions, `?`: and others broke fewer), a policy and the expected
+ * verdicts (one word a row).
  */
 #include <dirent.h>
 #include <stdlib.h>
@@ -34,7 +35,10 @@ static const struct {
 	const char *name;
 	const char *state, *listing;
 	struct plan_policy policy;
-	/* F fetch, C compare, D delete, L leave, B big, M limit, O old, X breaks; + deletes after, * deletes if new */
+	/*
+	 * F fetch, C compare, D delete, L leave, B big, M limit, O old, X breaks; + deletes after,
+	 * * deletes if new
+	 */
 	const char *verdicts;
 	const char *unmarked; /* ids of entries that are not seen, in the order of the state */
 	const char *reason;   /* of the first row; NULL: any */

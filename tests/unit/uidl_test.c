@@ -682,8 +682,8 @@ struct tries_case {
 };
 
 /*
- * Behind damage a try is in doubt, for its `end` may be what was damaged; that of a damaged block is
- * not one. The doubt stays in the new file until it is settled.
+ * Behind damage a try is in doubt, for its `end` may be what was damaged; that of a damaged block
+ * is not one. The doubt stays in the new file until it is settled.
  */
 static void
 test_doubtful_tries(void)
@@ -835,7 +835,10 @@ test_doubtful_facts(void)
 	uidl_close(uidl);
 }
 
-/* Three commits, of which whole ones are missing, doubled, or swapped: each with a sum that is its own. */
+/*
+ * Three commits, of which whole ones are missing, doubled, or swapped: each with a sum that is its
+ * own.
+ */
 static void
 test_whole_commits(void)
 {
@@ -913,7 +916,10 @@ test_commits_have_sums(void)
 	free(path);
 }
 
-/* A file by hand, and what somebody wrote behind the last sum: nothing is lost, nothing is known by its id alone. */
+/*
+ * A file by hand, and what somebody wrote behind the last sum: nothing is lost, nothing is known by
+ * its id alone.
+ */
 static void
 test_without_sums(void)
 {
@@ -1011,7 +1017,10 @@ test_locks_and_modes(void)
 	free(file);
 }
 
-/* Cut at any octet: what has its sum is there, what has not is in doubt, and the log goes on behind it. */
+/*
+ * Cut at any octet: what has its sum is there, what has not is in doubt, and the log goes on behind
+ * it.
+ */
 static void
 test_every_cut(void)
 {
@@ -1079,7 +1088,10 @@ test_every_cut(void)
 	free(path);
 }
 
-/* Whatever is overwritten: no crash, nothing is known by its id alone, and the digests of lines that were not hit are there. */
+/*
+ * Whatever is overwritten: no crash, nothing is known by its id alone, and the digests of lines
+ * that were not hit are there.
+ */
 static void
 test_random_damage(void)
 {
@@ -1198,7 +1210,10 @@ test_disk_full(void)
 	CHECK(setrlimit(RLIMIT_FSIZE, &old) == 0);
 	CHECK(stat(path, &st) == 0 && st.st_size == size);
 
-	/* What is in memory is ahead of the file: nothing more may be recorded, and why is not forgotten. */
+	/*
+	 * What is in memory is ahead of the file: nothing more may be recorded, and why is not
+	 * forgotten.
+	 */
 	CHECK(uidl_commit(uidl, &err) != 0 && err.class == ERROR_WRITE);
 	CHECK_STR(err.text, why.text);
 	CHECK(stat(path, &st) == 0 && st.st_size == size);
@@ -1239,7 +1254,10 @@ count_lines(const char *path)
 	return n;
 }
 
-/* The size is told no more, and wherever the log is cut the message is known: by its id, or by its digest. */
+/*
+ * The size is told no more, and wherever the log is cut the message is known: by its id, or by its
+ * digest.
+ */
 static void
 test_unsized(void)
 {
@@ -1382,7 +1400,9 @@ test_many(void)
 	uidl_close(uidl);
 }
 
-/* A server that gives every message one id, and a sender that sends one message a thousand times. */
+/*
+ * A server that gives every message one id, and a sender that sends one message a thousand times.
+ */
 static void
 test_hostile(void)
 {

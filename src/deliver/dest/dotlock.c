@@ -27,7 +27,10 @@
 /* Room for "PID:HOST\n". */
 #define OWNER_SIZE (HOST_NAME_MAX + 32)
 
-/* Whose lock it is, "PID:HOST" as Dovecot writes it: a number alone means nothing to another machine. */
+/*
+ * Whose lock it is, "PID:HOST" as Dovecot writes it: a number alone means nothing to another
+ * machine.
+ */
 static void
 name_owner(char out[static OWNER_SIZE])
 {
@@ -65,8 +68,9 @@ write_owner(const char *path, struct error *err)
 }
 
 /*
- * With a file that has no name until it is the lock: dying here leaves nothing behind. As try_once(); -1 also
- * where there are no such files (NFS): what else is wrong try_named() meets again, and tells.
+ * With a file that has no name until it is the lock: dying here leaves nothing behind. As
+ * try_once(); -1 also where there are no such files (NFS): what else is wrong try_named() meets
+ * again, and tells.
  */
 static int
 try_unnamed(const char *lock_path, time_t *now_out)
@@ -244,7 +248,9 @@ dotlock_drop(struct dotlock *lock)
 {
 	if (lock->path == NULL)
 		return;
-	/* Tried again: left behind, it would keep even our next group out for as long as we live. */
+	/*
+	 * Tried again: left behind, it would keep even our next group out for as long as we live.
+	 */
 	if (unlink(lock->path) != 0 && errno != ENOENT)
 		unlink(lock->path);
 	free(lock->path);

@@ -150,7 +150,10 @@ maildir_sweep(void *self)
 	closedir(dir);
 }
 
-/* The kernel passes syncfs(2) on to no file system in user space but virtiofs, and says that all is well. */
+/*
+ * The kernel passes syncfs(2) on to no file system in user space but virtiofs, and says that all is
+ * well.
+ */
 static bool
 is_in_user_space(int fd)
 {
@@ -222,7 +225,10 @@ maildir_finish(void *self)
 {
 	struct maildir *m = self;
 
-	/* Once prepared, the state may hold a `try` for each: then tmp/ is the proof of what was not published. */
+	/*
+	 * Once prepared, the state may hold a `try` for each: then tmp/ is the proof of what was
+	 * not published.
+	 */
 	forget_staged(m, !m->prepared);
 	m->prepared = m->broken = false;
 }
@@ -366,7 +372,9 @@ maildir_prepare(void *self, struct error *err)
 		if (sync_each(m, err) != 0)
 			return -1;
 	} else if (syncfs(m->tmp_fd) != 0) {
-		/* tmp_fd was opened before the writing, so it is told of every failed write since. */
+		/*
+		 * tmp_fd was opened before the writing, so it is told of every failed write since.
+		 */
 		return error_set_errno(err, ERROR_WRITE, "cannot make '%s/tmp' durable", m->path);
 	}
 	if (fsync(m->tmp_fd) != 0)

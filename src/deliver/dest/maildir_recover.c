@@ -140,7 +140,10 @@ folder_born(int fd)
 	return (int64_t)st.stx_btime.tv_sec * MICROSECONDS + st.stx_btime.tv_nsec / 1000;
 }
 
-/* Whether tmp/ is another than the one that the name was made in: that it is not there says nothing then. */
+/*
+ * Whether tmp/ is another than the one that the name was made in: that it is not there says nothing
+ * then.
+ */
 static bool
 is_older_than_folder(const struct recovery *r, const char *token)
 {

@@ -279,7 +279,10 @@ looks_like_from_line(const char *p, const char *end, bool when_cut)
 	return isalpha((unsigned char)day[0]) && strstr(days, day) != NULL;
 }
 
-/* Whether one begins in the octets from `from` to `to` of a chunk of `len`, which has `from` octets of before. */
+/*
+ * Whether one begins in the octets from `from` to `to` of a chunk of `len`, which has `from` octets
+ * of before.
+ */
 static bool
 begins_other_message(const char *chunk, size_t len, size_t from, size_t to)
 {

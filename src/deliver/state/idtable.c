@@ -30,7 +30,9 @@
 /* No right clock shows a time before 2026, when this was written. */
 #define CLOCK_EARLIEST ((int64_t)1767225600)
 
-/* What is behind by more than this is no clock that was set back: one that was ahead was set right. */
+/*
+ * What is behind by more than this is no clock that was set back: one that was ahead was set right.
+ */
 #define CLOCK_BEHIND_MAX ((int64_t)90 * 24 * 60 * 60)
 
 enum index_kind {

@@ -215,7 +215,10 @@ add_doubt(struct reader *reader, bool is_damage)
 		doubt->first_line = reader->first;
 	doubt->last_line = reader->file->line > reader->first ? reader->file->line : reader->first;
 	doubt->is_damaged |= is_damage;
-	/* Its token may be that of another message, which is there: not even what is found is proof. */
+	/*
+	 * Its token may be that of another message, which is there: not even what is found is
+	 * proof.
+	 */
 	if (is_damage)
 		tries_drop_block(&reader->ledger->tries);
 }
@@ -336,7 +339,10 @@ ledger_read(struct ledger *ledger, struct state_file *file, int64_t now, struct 
 	is_damaged = ledger->doubt.is_damaged;
 	if (is_doubtful) {
 		ledger_release(ledger);
-		/* What follows damage is believed as little as what it hit: a record may be missing there. */
+		/*
+		 * What follows damage is believed as little as what it hit: a record may be missing
+		 * there.
+		 */
 		reader.believed = is_damaged ? 0 : reader.right;
 		ledger_init(ledger, file->end);
 		if (state_file_rewind(file, err) != 0 || read_round(ledger, &reader, err) != 0)

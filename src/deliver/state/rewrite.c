@@ -119,8 +119,8 @@ write_facts(const struct rewrite_content *content, struct writer *writer, struct
 
 /*
  * The order gives the same state when it is replayed: an `off` or `gone` stands for itself only
- * where no `got` was before, and a try must not meet the `got` of another message with its id and digest. A
- * file that is cut has its facts still: what they doubt must not be believed for that.
+ * where no `got` was before, and a try must not meet the `got` of another message with its id and
+ * digest. A file that is cut has its facts still: what they doubt must not be believed for that.
  */
 int
 rewrite_all(const struct rewrite_content *content, struct state_writer *file,

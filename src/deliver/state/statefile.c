@@ -22,7 +22,10 @@ open_regular(struct state_file *file, int flags, struct stat *st, struct error *
 {
 	/* O_NONBLOCK: a FIFO of that name must not hold us. */
 	file->fd = open(file->path, flags | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
-	/* A link to what is not there, a disk that is not mounted perhaps, is no reason to begin from nothing. */
+	/*
+	 * A link to what is not there, a disk that is not mounted perhaps, is no reason to begin
+	 * from nothing.
+	 */
 	if (file->fd < 0 && errno == ENOENT && lstat(file->path, st) != 0)
 		return 0;
 	if (file->fd < 0 && errno == ENOENT)
@@ -242,7 +245,10 @@ state_file_replace(struct state_file *file, struct state_writer *writer, struct 
 	if (flush_writer(writer, err) != 0)
 		return -1;
 	buf_release(&writer->text);
-	/* Our descriptor is made before the file has its name, so that nothing can fail behind the rename. */
+	/*
+	 * Our descriptor is made before the file has its name, so that nothing can fail behind the
+	 * rename.
+	 */
 	fd = open(writer->file.temporary, O_RDWR | O_APPEND | O_CLOEXEC);
 	end = fd >= 0 ? lseek(fd, 0, SEEK_END) : -1;
 	if (end < 0) {

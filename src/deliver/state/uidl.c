@@ -227,7 +227,10 @@ uidl_delivery_time(const struct uidl *uidl, int64_t now)
 static void
 queue_record(struct uidl *uidl, const struct record *record)
 {
-	/* What is only shown follows from the same doubts as what is done, and leaves nothing behind. */
+	/*
+	 * What is only shown follows from the same doubts as what is done, and leaves nothing
+	 * behind.
+	 */
 	if (uidl->access == UIDL_READ_ONLY)
 		return;
 	record_format(&uidl->queue, record);
@@ -358,7 +361,9 @@ uidl_add_unsized(struct uidl *uidl, struct uidl_entry *entry, int64_t now)
 	got.when = entry->when;
 	got.octets = LINK_OCTETS_UNKNOWN;
 	drop.kind = RECORD_DROP;
-	/* A log that ends behind any of them still knows the message, by its id or by its digest. */
+	/*
+	 * A log that ends behind any of them still knows the message, by its id or by its digest.
+	 */
 	queue_record(uidl, &off);
 	queue_record(uidl, &got);
 	queue_record(uidl, &drop);
