@@ -161,14 +161,15 @@ log_listing(const struct fetcher *fetcher)
 			LINK_UIDL_MAX, listing->digested);
 }
 
-/* The deliverer has the rows: their sizes, facts about the server, and that the listing is whole. */
+/*
+ * The deliverer has the rows: their sizes, facts about the server, and that the listing is whole.
+ */
 static int
 tell_listing(struct fetcher *fetcher, struct error *err)
 {
 	const struct listing *listing = &fetcher->listing;
 	const struct link_server server = {
 		.memory = fetcher->session.memory,
-		.expire_days = fetcher->session.caps.expire_days,
 		.login_delay = fetcher->session.caps.login_delay,
 		.without_id = (uint32_t)listing->without_id,
 	};
@@ -272,7 +273,10 @@ must_not_quit(const struct fetcher *fetcher)
 	return session_may_expire(&fetcher->session) || !fetcher->account->quit_after_failure;
 }
 
-/* The deliverer first records that the deleted messages may be gone: their ids may then be used again. */
+/*
+ * The deliverer first records that the deleted messages may be gone: their ids may then be used
+ * again.
+ */
 static int
 await_agreement(struct fetcher *fetcher, struct error *err)
 {

@@ -209,11 +209,10 @@ link_commit_data(struct link *link, size_t len)
 void
 link_put_server(struct link *link, const struct link_server *server)
 {
-	put_head(link, LINK_SERVER, 23);
+	put_head(link, LINK_SERVER, 15);
 	put_u8(link, server->memory.has_capa);
 	put_u8(link, server->memory.expire_now);
 	put_u8(link, server->memory.utf8);
-	put_u64(link, (uint64_t)server->expire_days);
 	put_u64(link, (uint64_t)server->login_delay);
 	put_u32(link, server->without_id);
 }
@@ -441,11 +440,10 @@ get_server(struct reader *reader, struct link_server *server)
 	server->memory.has_capa = get_u8(reader, 2);
 	server->memory.expire_now = get_u8(reader, 2);
 	server->memory.utf8 = get_u8(reader, 2);
-	server->expire_days = (int64_t)get_u64(reader);
 	server->login_delay = (int64_t)get_u64(reader);
 	server->without_id = get_u32(reader);
-	if (server->expire_days < -1 || server->login_delay < 0 ||
-		server->login_delay > LINK_LOGIN_DELAY_MAX || server->without_id > LINK_ROWS_MAX)
+	if (server->login_delay < 0 || server->login_delay > LINK_LOGIN_DELAY_MAX ||
+		server->without_id > LINK_ROWS_MAX)
 		reader->bad = true;
 }
 

@@ -102,7 +102,6 @@ struct link_memory {
 
 struct link_server {
 	struct link_memory memory;
-	int64_t expire_days; /* -1: never, or not told */
 	int64_t login_delay; /* seconds, at most LINK_LOGIN_DELAY_MAX; 0: none */
 	uint32_t without_id; /* messages that LIST has and UIDL leaves out, not only the newest */
 };

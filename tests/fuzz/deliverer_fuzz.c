@@ -167,7 +167,6 @@ put_server(void)
 
 	facts = (struct link_server){
 		.memory = {.expire_now = octet & 2, .has_capa = octet & 64, .utf8 = octet & 128},
-		.expire_days = octet & 4 ? 0 : -1,
 		.login_delay = octet & 8 ? 30 : 0
         };
 	if ((octet & 48) != 48)
@@ -196,7 +195,7 @@ put_listing(void)
 	const uint64_t octets = 10;
 
 	link_put_value(link_out, LINK_PHASE, LINK_PHASE_LOGGED_IN);
-	facts = (struct link_server){.expire_days = -1};
+	facts = (struct link_server){0};
 	has_facts = true;
 	put_beginning(true);
 	for (uint8_t i = 1; i <= count; i++) {

@@ -62,10 +62,9 @@ note_fields(struct buf *out, const struct link_frame *frame)
 {
 	switch (frame->type) {
 	case LINK_SERVER:
-		REQUIRE(frame->u.server.expire_days >= -1 && frame->u.server.login_delay >= 0);
+		REQUIRE(frame->u.server.login_delay >= 0);
 		REQUIRE(frame->u.server.login_delay <= LINK_LOGIN_DELAY_MAX);
 		note_number(out, frame->u.server.memory.expire_now);
-		note_number(out, (uint64_t)frame->u.server.expire_days);
 		note_number(out, (uint64_t)frame->u.server.login_delay);
 		break;
 	case LINK_ROW:
@@ -164,7 +163,6 @@ put_frame(struct link *link, struct feed *feed)
 	const struct link_row row = {
 		.number = number | 1, .uidl = (const char *)text.data, .uidl_len = text.len};
 	const struct link_server server = {.memory.expire_now = kind & 128,
-		.expire_days = (int64_t)number - 1,
 		.login_delay = number % (LINK_LOGIN_DELAY_MAX + 1)};
 	const struct link_credit credit = {.messages = number, .octets = number};
 	const struct link_result result = {.ok = kind & 64,

@@ -96,7 +96,7 @@ fake_wait(struct link *link)
 static void
 fake_list(struct link *link, enum trick trick)
 {
-	struct link_server server = {.expire_days = -1, .login_delay = login_delay};
+	struct link_server server = {.login_delay = login_delay};
 	uint64_t sizes[2 * MAIL_MAX];
 	uint64_t rows = 0;
 
@@ -443,7 +443,9 @@ test_keeps_and_deletes(enum account_dest_kind kind)
 	CHECK(run(TRICK_NO_QUIT) == 0 && report.fetched == 0 && report.deleted == 0);
 	CHECK(run(TRICK_NONE) == 0 && report.fetched == 0 && report.deleted == 3);
 	CHECK(report.left == 0 && copies_of("unique-three") == 1);
-	/* What was deleted and is still listed is known; once a listing was without it, it is new. */
+	/*
+	 * What was deleted and is still listed is known; once a listing was without it, it is new.
+	 */
 	CHECK(run(TRICK_NONE) == 0 && report.fetched == 0 && report.deleted == 3);
 	mails[2].is_gone = true;
 	CHECK(run(TRICK_NONE) == 0 && report.fetched == 0 && report.deleted == 2);
@@ -530,7 +532,9 @@ test_failures(void)
 	CHECK(run(TRICK_NONE) == -1 && err.class == ERROR_BUSY);
 }
 
-/* Of a fetcher that tells more than a day nothing is recorded; nor is it believed of an old state. */
+/*
+ * Of a fetcher that tells more than a day nothing is recorded; nor is it believed of an old state.
+ */
 static void
 test_login_delay_has_a_bound(void)
 {
@@ -691,7 +695,10 @@ test_shows(void)
 	free(mail);
 }
 
-/* What would be done after an empty listing, or a QUIT that was never answered, is shown and not done. */
+/*
+ * What would be done after an empty listing, or a QUIT that was never answered, is shown and not
+ * done.
+ */
 static void
 test_shows_doubts(void)
 {
@@ -731,7 +738,9 @@ test_received(void)
 	CHECK(copies_of("unique-one") == 1);
 }
 
-/* Sessions killed at any moment, until one comes to its end: every message is there exactly once. */
+/*
+ * Sessions killed at any moment, until one comes to its end: every message is there exactly once.
+ */
 static void
 test_killed(enum account_dest_kind kind, enum account_keep_kind keep)
 {
@@ -762,7 +771,10 @@ test_killed(enum account_dest_kind kind, enum account_keep_kind keep)
 			kills++;
 			continue;
 		}
-		/* The lock may live a moment longer in the fetcher that was killed with its deliverer. */
+		/*
+		 * The lock may live a moment longer in the fetcher that was killed with its
+		 * deliverer.
+		 */
 		if (WEXITSTATUS(status) == ERROR_BUSY)
 			continue;
 		CHECK(WEXITSTATUS(status) == ERROR_NET);

@@ -48,7 +48,7 @@ carries_every_kind_of_frame(void)
 	struct pair pair = make_pair();
 	struct link_frame frame;
 	struct link_row row = {.number = 7, .uidl = "a\0b", .uidl_len = 3};
-	struct link_server server = {.expire_days = -1, .login_delay = 300};
+	struct link_server server = {.login_delay = 300};
 	struct link_report report = {.ok = false, .class = ERROR_AUTH, .fetched = 1, .octets = 99};
 
 	link_put_row(pair.a, &row);
@@ -58,7 +58,6 @@ carries_every_kind_of_frame(void)
 
 	link_put_server(pair.a, &server);
 	CHECK(receive(&pair, &frame) == 1 && frame.type == LINK_SERVER);
-	CHECK(frame.u.server.expire_days == -1);
 	CHECK(!frame.u.server.memory.expire_now && frame.u.server.login_delay == 300);
 
 	link_put_value(pair.a, LINK_LISTED, 12345678901);
@@ -161,46 +160,36 @@ refuses_frames_that_no_honest_process_sends(void)
 		size_t len;
 		int result;
 	} cases[] = {
-		{0,            0,                    "",							       0,  -1},
-		{63,           0,                    "",							       0,  -1},
-		{255,          0,                    "",							       0,  -1},
-		{256,          0,                    "",							       0,  -1},
-		{UINT32_MAX,   0,                    "",							       0,  -1},
-		{LINK_DATA,    LINK_PAYLOAD_MAX + 1, "",							       0,  -1},
-		{LINK_DATA,    UINT32_MAX,           "",							       0,  -1},
-		{LINK_DATA,    10,                   "short",							  5,  0 },
-		{LINK_DATA,    5,                    "right",							  5,  1 },
-		{LINK_BEGIN,   3,                    "\0\0\0",							 3,  -1},
-		{LINK_BEGIN,   5,                    "\1\0\0\0\0",						     5,  -1},
-		{LINK_DRAINED, 1,                    "x",							      1,  -1},
-		{LINK_LISTED,  4,                    "\1\0\0\0",						       4,  -1},
-		{LINK_ROW,     4,                    "\0\0\0\0",						       4,  -1},
-		{LINK_ROW,     4,                    "\1\0\0\0",						       4,  1 },
-		{LINK_ROW,     3,                    "\1\0\0",							 3,  -1},
-		{LINK_ACTION,  5,                    "\1\0\0\0\3",						     5,  -1},
-		{LINK_SETTLED, 5,                    "\1\0\0\0\3",						     5,  -1},
-		{LINK_RESULT,  9,                    "\2\0\0\0\0\0\0\0\0",                                             9,  -1},
-		{LINK_RESULT,  9,                    "\0\1\0\2\0\0\0\0\0",                                             9,  -1},
-		{LINK_RESULT,  9,                    "\0\1\0\0\2\0\0\0\0",                                             9,  -1},
-		{LINK_RESULT,  8,                    "\0\1\0\0\0\0\0\0",                                               8,  -1},
-		{LINK_RESULT,  9,                    "\0\x7f\0\0\0\0\0\0\0",                                           9,  -1},
-		{LINK_RESULT,  9,                    "\0\1\0\0\0\7\0\0\0",                                             9,  1 },
-		{LINK_SERVER,  23,                   "\0\0\0\xfe\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0",
-                 23,												       -1},
-		{LINK_SERVER,  23,
-                 "\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\x10\0",                                   23, 1 },
-		{LINK_SERVER,  23,
-                 "\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0\1\0\x10\0",                                   23, -1},
-		{LINK_SERVER,  23,
-                 "\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x80\x51\1\0\0\0\0\0\0\0\0\0",                                 23,
-                 1													   },
-		{LINK_SERVER,  23,
-                 "\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\x81\x51\1\0\0\0\0\0\0\0\0\0",                                 23,
-                 -1													  },
-		{LINK_SERVER,  23,                   "\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\1\0\0\0\0\0\0\0",
-                 23,												       -1},
-		{LINK_SERVER,  23,                   "\0\0\2\xff\xff\xff\xff\xff\xff\xff\xff\0\0\0\0\0\0\0\0\0\0\0\0",
-                 23,												       -1},
+		{0,            0,                    "",				   0,  -1},
+		{63,           0,                    "",				   0,  -1},
+		{255,          0,                    "",				   0,  -1},
+		{256,          0,                    "",				   0,  -1},
+		{UINT32_MAX,   0,                    "",                                   0,  -1},
+		{LINK_DATA,    LINK_PAYLOAD_MAX + 1, "",                                   0,  -1},
+		{LINK_DATA,    UINT32_MAX,           "",                                   0,  -1},
+		{LINK_DATA,    10,                   "short",                              5,  0 },
+		{LINK_DATA,    5,                    "right",                              5,  1 },
+		{LINK_BEGIN,   3,                    "\0\0\0",                             3,  -1},
+		{LINK_BEGIN,   5,                    "\1\0\0\0\0",                         5,  -1},
+		{LINK_DRAINED, 1,                    "x",                                  1,  -1},
+		{LINK_LISTED,  4,                    "\1\0\0\0",                           4,  -1},
+		{LINK_ROW,     4,                    "\0\0\0\0",                           4,  -1},
+		{LINK_ROW,     4,                    "\1\0\0\0",                           4,  1 },
+		{LINK_ROW,     3,                    "\1\0\0",                             3,  -1},
+		{LINK_ACTION,  5,                    "\1\0\0\0\3",                         5,  -1},
+		{LINK_SETTLED, 5,                    "\1\0\0\0\3",                         5,  -1},
+		{LINK_RESULT,  9,                    "\2\0\0\0\0\0\0\0\0",                 9,  -1},
+		{LINK_RESULT,  9,                    "\0\1\0\2\0\0\0\0\0",                 9,  -1},
+		{LINK_RESULT,  9,                    "\0\1\0\0\2\0\0\0\0",                 9,  -1},
+		{LINK_RESULT,  8,                    "\0\1\0\0\0\0\0\0",                   8,  -1},
+		{LINK_RESULT,  9,                    "\0\x7f\0\0\0\0\0\0\0",               9,  -1},
+		{LINK_RESULT,  9,                    "\0\1\0\0\0\7\0\0\0",                 9,  1 },
+		{LINK_SERVER,  15,                   "\0\0\0\0\0\0\0\0\0\0\0\0\0\x10\0",   15, 1 },
+		{LINK_SERVER,  15,                   "\0\0\0\0\0\0\0\0\0\0\0\1\0\x10\0",   15, -1},
+		{LINK_SERVER,  15,                   "\0\0\0\x80\x51\1\0\0\0\0\0\0\0\0\0", 15, 1 },
+		{LINK_SERVER,  15,                   "\0\0\0\x81\x51\1\0\0\0\0\0\0\0\0\0", 15, -1},
+		{LINK_SERVER,  15,                   "\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0",     15, -1},
+		{LINK_SERVER,  15,                   "\0\0\2\0\0\0\0\0\0\0\0\0\0\0\0",     15, -1},
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
