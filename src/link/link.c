@@ -12,6 +12,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/xalloc.h"
+#include "link/payload.h"
 
 /* Octets asked of the socket at once. */
 #define FILL_SIZE (256 * 1024)
@@ -19,55 +20,6 @@
 struct head {
 	uint32_t len; /* octets of payload */
 	uint32_t type;
-};
-
-/* What a frame's payload is made of. */
-enum payload {
-	PAYLOAD_UNKNOWN,
-	PAYLOAD_NONE,
-	PAYLOAD_VALUE,  /* u64 */
-	PAYLOAD_NUMBER, /* u32 */
-	PAYLOAD_TEXT,   /* u32, octets */
-	PAYLOAD_DATA,   /* octets */
-	PAYLOAD_SERVER, /* u8 u8 u8 u64 u64 u32 */
-	PAYLOAD_ROW,    /* u32 octets */
-	PAYLOAD_ACTION, /* u32 u8 */
-	PAYLOAD_CREDIT, /* u32 u64 */
-	PAYLOAD_SETTLED,
-	PAYLOAD_RESULT, /* u8 u8 u8 u8 u8 u32 octets */
-	PAYLOAD_PROGRESS,
-	PAYLOAD_REPORT
-};
-
-static const unsigned char payload_of[256] = {
-	[LINK_QUITTING] = PAYLOAD_NONE,
-	[LINK_AGREED] = PAYLOAD_NONE,
-	[LINK_PHASE] = PAYLOAD_VALUE,
-	[LINK_SERVER] = PAYLOAD_SERVER,
-	[LINK_LISTING] = PAYLOAD_VALUE,
-	[LINK_SIZES] = PAYLOAD_DATA,
-	[LINK_ROW] = PAYLOAD_ROW,
-	[LINK_LISTED] = PAYLOAD_VALUE,
-	[LINK_HEAD] = PAYLOAD_TEXT,
-	[LINK_BEGIN] = PAYLOAD_NUMBER,
-	[LINK_DATA] = PAYLOAD_DATA,
-	[LINK_END] = PAYLOAD_NUMBER,
-	[LINK_CUT] = PAYLOAD_NUMBER,
-	[LINK_REFUSED] = PAYLOAD_TEXT,
-	[LINK_DRAINED] = PAYLOAD_NONE,
-	[LINK_DELETED] = PAYLOAD_NUMBER,
-	[LINK_UNDELETED] = PAYLOAD_TEXT,
-	[LINK_GONE] = PAYLOAD_NONE,
-	[LINK_RESULT] = PAYLOAD_RESULT,
-	[LINK_ALIVE] = PAYLOAD_NONE,
-	[LINK_ACTION] = PAYLOAD_ACTION,
-	[LINK_PLANNED] = PAYLOAD_VALUE,
-	[LINK_CREDIT] = PAYLOAD_CREDIT,
-	[LINK_SETTLED] = PAYLOAD_SETTLED,
-	[LINK_STOP] = PAYLOAD_NONE,
-	[LINK_PROGRESS] = PAYLOAD_PROGRESS,
-	[LINK_TEXT] = PAYLOAD_DATA,
-	[LINK_REPORT] = PAYLOAD_REPORT,
 };
 
 struct link {
@@ -140,14 +92,14 @@ put_u64(struct link *link, uint64_t value)
 void
 link_put(struct link *link, enum link_type type)
 {
-	assert(payload_of[type] == PAYLOAD_NONE);
+	assert(link_payload_of(type) == PAYLOAD_NONE);
 	put_head(link, type, 0);
 }
 
 void
 link_put_value(struct link *link, enum link_type type, uint64_t value)
 {
-	assert(payload_of[type] == PAYLOAD_VALUE);
+	assert(link_payload_of(type) == PAYLOAD_VALUE);
 	put_head(link, type, 8);
 	put_u64(link, value);
 }
@@ -155,7 +107,7 @@ link_put_value(struct link *link, enum link_type type, uint64_t value)
 void
 link_put_number(struct link *link, enum link_type type, uint32_t number)
 {
-	assert(payload_of[type] == PAYLOAD_NUMBER);
+	assert(link_payload_of(type) == PAYLOAD_NUMBER);
 	put_head(link, type, 4);
 	put_u32(link, number);
 }
@@ -163,7 +115,7 @@ link_put_number(struct link *link, enum link_type type, uint32_t number)
 void
 link_put_text(struct link *link, enum link_type type, uint32_t number, const void *data, size_t len)
 {
-	assert(payload_of[type] == PAYLOAD_TEXT);
+	assert(link_payload_of(type) == PAYLOAD_TEXT);
 	if (len > LINK_PAYLOAD_MAX - 4)
 		len = LINK_PAYLOAD_MAX - 4;
 	put_head(link, type, 4 + len);
@@ -176,7 +128,7 @@ link_put_data(struct link *link, enum link_type type, const void *data, size_t l
 {
 	const char *p = data;
 
-	assert(payload_of[type] == PAYLOAD_DATA);
+	assert(link_payload_of(type) == PAYLOAD_DATA);
 	while (len != 0) {
 		size_t part = len < LINK_PAYLOAD_MAX ? len : LINK_PAYLOAD_MAX;
 
@@ -377,179 +329,9 @@ link_buffered(const struct link *link)
 	return link->in.len - link->handed_out;
 }
 
-/* A payload being taken apart; `bad` once it was too short or a field was out of range. */
-struct reader {
-	const char *at;
-	size_t left;
-	bool bad;
-};
-
-static void
-get(struct reader *reader, void *out, size_t len)
-{
-	if (reader->left < len) {
-		reader->bad = true;
-		memset(out, 0, len);
-		return;
-	}
-	memcpy(out, reader->at, len);
-	reader->at += len;
-	reader->left -= len;
-}
-
-static unsigned
-get_u8(struct reader *reader, unsigned limit)
-{
-	unsigned char octet;
-
-	get(reader, &octet, sizeof octet);
-	if (octet >= limit)
-		reader->bad = true;
-	return reader->bad ? 0 : octet;
-}
-
-static uint32_t
-get_u32(struct reader *reader)
-{
-	uint32_t value;
-
-	get(reader, &value, sizeof value);
-	return value;
-}
-
-static uint64_t
-get_u64(struct reader *reader)
-{
-	uint64_t value;
-
-	get(reader, &value, sizeof value);
-	return value;
-}
-
-static void
-get_rest(struct reader *reader, const char **data, size_t *len)
-{
-	*data = reader->at;
-	*len = reader->left;
-	reader->left = 0;
-}
-
-static void
-get_server(struct reader *reader, struct link_server *server)
-{
-	server->memory.has_capa = get_u8(reader, 2);
-	server->memory.expire_now = get_u8(reader, 2);
-	server->memory.utf8 = get_u8(reader, 2);
-	server->login_delay = (int64_t)get_u64(reader);
-	server->without_id = get_u32(reader);
-	if (server->login_delay < 0 || server->login_delay > LINK_LOGIN_DELAY_MAX ||
-		server->without_id > LINK_ROWS_MAX)
-		reader->bad = true;
-}
-
-static void
-get_row(struct reader *reader, struct link_row *row)
-{
-	row->number = get_u32(reader);
-	get_rest(reader, &row->uidl, &row->uidl_len);
-	if (row->number == 0 || row->uidl_len > LINK_UIDL_MAX)
-		reader->bad = true;
-}
-
-static void
-get_report(struct reader *reader, struct link_report *report)
-{
-	report->ok = get_u8(reader, 2);
-	report->class = (enum error_class)get_u8(reader, ERROR_CLASS_COUNT);
-	report->fetched = get_u32(reader);
-	report->deleted = get_u32(reader);
-	report->left = get_u32(reader);
-	report->skipped = get_u32(reader);
-	report->failed = get_u32(reader);
-	report->octets = get_u64(reader);
-	report->milliseconds = (int64_t)get_u64(reader);
-}
-
-static void
-get_small(struct reader *reader, enum payload payload, struct link_frame *frame)
-{
-	switch (payload) {
-	case PAYLOAD_VALUE:
-		frame->value = get_u64(reader);
-		break;
-	case PAYLOAD_ACTION:
-		frame->number = get_u32(reader);
-		frame->u.verb = (enum link_verb)get_u8(reader, LINK_VERB_HEAD + 1);
-		break;
-	case PAYLOAD_SETTLED:
-		frame->number = get_u32(reader);
-		frame->u.outcome = (enum link_outcome)get_u8(reader, LINK_OUTCOME_FAILED + 1);
-		break;
-	case PAYLOAD_CREDIT:
-		frame->u.credit.messages = get_u32(reader);
-		frame->u.credit.octets = get_u64(reader);
-		break;
-	case PAYLOAD_PROGRESS:
-		frame->u.progress.messages = get_u32(reader);
-		frame->u.progress.messages_total = get_u32(reader);
-		frame->u.progress.octets = get_u64(reader);
-		frame->u.progress.octets_total = get_u64(reader);
-		break;
-	default:
-		break;
-	}
-}
-
-static void
-get_payload(struct reader *reader, enum payload payload, struct link_frame *frame)
-{
-	switch (payload) {
-	case PAYLOAD_NONE:
-		break;
-	case PAYLOAD_NUMBER:
-		frame->number = get_u32(reader);
-		break;
-	case PAYLOAD_TEXT:
-		frame->number = get_u32(reader);
-		get_rest(reader, &frame->data, &frame->data_len);
-		break;
-	case PAYLOAD_DATA:
-		get_rest(reader, &frame->data, &frame->data_len);
-		break;
-	case PAYLOAD_SERVER:
-		get_server(reader, &frame->u.server);
-		break;
-	case PAYLOAD_ROW:
-		get_row(reader, &frame->u.row);
-		break;
-	case PAYLOAD_RESULT:
-		frame->u.result.ok = get_u8(reader, 2);
-		frame->u.result.class = (enum error_class)get_u8(reader, ERROR_CLASS_COUNT);
-		frame->u.result.no_pipelining = get_u8(reader, 2);
-		frame->u.result.out_of_step = get_u8(reader, 2);
-		frame->u.result.capa_broke = get_u8(reader, 2);
-		frame->u.result.doubtful = get_u32(reader);
-		get_rest(reader, &frame->data, &frame->data_len);
-		break;
-	case PAYLOAD_REPORT:
-		get_report(reader, &frame->u.report);
-		get_rest(reader, &frame->data, &frame->data_len);
-		break;
-	case PAYLOAD_UNKNOWN:
-		reader->bad = true;
-		break;
-	default:
-		get_small(reader, payload, frame);
-		break;
-	}
-	if (reader->left != 0)
-		reader->bad = true;
-}
-
 int
 link_next(struct link *link, struct link_frame *frame, struct error *err)
 {
-	struct reader reader;
 	struct head head;
 
 	buf_consume(&link->in, link->handed_out);
@@ -557,16 +339,14 @@ link_next(struct link *link, struct link_frame *frame, struct error *err)
 	if (link->in.len < sizeof head)
 		return 0;
 	memcpy(&head, buf_data(&link->in), sizeof head);
-	if (head.len > LINK_PAYLOAD_MAX || head.type >= sizeof payload_of)
+	if (head.len > LINK_PAYLOAD_MAX || head.type >= LINK_TYPE_COUNT)
 		return error_set(err, ERROR_BUG,
 			"the other process sent a frame of type %u with %u octets", head.type,
 			head.len);
 	if (link->in.len < sizeof head + head.len)
 		return 0;
 	*frame = (struct link_frame){.type = (enum link_type)head.type};
-	reader = (struct reader){.at = buf_data(&link->in) + sizeof head, .left = head.len};
-	get_payload(&reader, (enum payload)payload_of[head.type], frame);
-	if (reader.bad)
+	if (!link_parse_payload(buf_data(&link->in) + sizeof head, head.len, frame))
 		return error_set(err, ERROR_BUG,
 			"the other process sent a malformed frame of type %u", head.type);
 	link->handed_out = sizeof head + head.len;
