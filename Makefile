@@ -26,6 +26,9 @@ endif
 endif
 PKG_CFLAGS := $(shell pkg-config --cflags 'gnutls >= 3.7' $(filter-out gnutls,$(PACKAGES)) || echo failed)
 PKG_LIBS   := $(shell pkg-config --libs $(PACKAGES) || echo failed)
+# Of what hardens a program, all that this compiler has for its processor.
+HARDENING  := $(shell for flag in -D_FORTIFY_SOURCE=3 -fstack-clash-protection -fcf-protection -mbranch-protection=standard; do \
+	$(CC) -O2 -Werror -U_FORTIFY_SOURCE "$$flag" -include stdio.h -x c -c -o /dev/null /dev/null 2>/dev/null && echo "$$flag"; done)
 ifneq ($(filter failed,$(PKG_CFLAGS) $(PKG_LIBS)),)
 $(error libraries are missing: run contrib/install-deps build)
 endif
@@ -33,8 +36,9 @@ endif
 
 OUR_CPPFLAGS := -Isrc -D_GNU_SOURCE -DPOPHAUL_VERSION='"$(VERSION)"'
 OUR_CFLAGS   := -std=c11 -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla \
-	-Wwrite-strings -Wpointer-arith -Wno-missing-field-initializers -fPIE -fstack-protector-strong -MMD -MP
-OUR_LDFLAGS  := -pie -Wl,-z,relro,-z,now
+	-Wwrite-strings -Wpointer-arith -Wno-missing-field-initializers -Wformat -Werror=format-security \
+	-fPIE -fstack-protector-strong $(filter-out -D%,$(HARDENING)) -MMD -MP
+OUR_LDFLAGS  := -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack
 ifneq ($(filter-out 0,$(WERROR)),)
 OUR_CFLAGS += -Werror
 endif
@@ -44,7 +48,7 @@ OUR_CFLAGS  += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-
 	-Wno-error=format-truncation
 OUR_LDFLAGS += -fsanitize=$(SANITIZE)
 else ifeq ($(findstring _FORTIFY_SOURCE,$(CPPFLAGS) $(CFLAGS)),)
-OUR_CPPFLAGS += $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2)
+OUR_CPPFLAGS += $(if $(filter-out -O0,$(filter -O%,$(CFLAGS))),-U_FORTIFY_SOURCE $(or $(filter -D%,$(HARDENING)),-D_FORTIFY_SOURCE=2))
 endif
 quoted  = $(subst ','\'',$(1))
 # One short line a command; V=1 shows the commands themselves, -s nothing.
@@ -91,19 +95,15 @@ $(BUILD)/flags: FORCE
 		printf '%s\n' '$(call quoted,$(COMPILE) $(LINK) $(PKG_LIBS))' > $@
 
 units: $(UNITS)
-
 fuzz: ; @tests/fuzz/run
 
 check: $(PROGRAM) $(HELPERS) $(UNITS) $(REPLAYS)
 	@BUILD='$(abspath $(BUILD))' contrib/run-tests $(TESTS)
-
 check-crash: $(PROGRAM) $(HELPERS)
 	@BUILD='$(abspath $(BUILD))' tests/crash/deaths
 	@BUILD='$(abspath $(BUILD))' tests/crash/faults
-
 demo: $(PROGRAM) $(HELPERS)
 	@BUILD='$(abspath $(BUILD))' contrib/demo
-
 lint: $(PROGRAM)
 	@BUILD='$(abspath $(BUILD))' COMPILE='$(call quoted,$(OUR_CPPFLAGS) $(PKG_CFLAGS))' contrib/lint
 
@@ -120,8 +120,8 @@ install: $(PROGRAM)
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/pophaul' '$(DESTDIR)$(MANDIR)/man1/pophaul.1' \
 		'$(DESTDIR)$(MANDIR)/man5/pophaul.conf.5' '$(DESTDIR)$(UNITDIR)/pophaul.service' \
-		'$(DESTDIR)$(UNITDIR)/pophaul.timer'
-	rm -f '$(DESTDIR)$(DOCDIR)/README' '$(DESTDIR)$(DOCDIR)/COPYING' '$(DESTDIR)$(DOCDIR)/sample.conf'
+		'$(DESTDIR)$(UNITDIR)/pophaul.timer' '$(DESTDIR)$(DOCDIR)/README' \
+		'$(DESTDIR)$(DOCDIR)/COPYING' '$(DESTDIR)$(DOCDIR)/sample.conf'
 	@[ ! -d '$(DESTDIR)$(DOCDIR)' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'
 
 # Only what make has built: BUILD may have been mistyped, or be the sources themselves.

@@ -36,7 +36,7 @@ install_everything() {
 	cat <<-'SH'
 		[ -e "$BIN/bats" ] || printf '#!%s\necho Bats 1.8.2\n' "$SH" > "$BIN/bats"
 		for command in cc make pkg-config certtool bash bats dovecot procmail maildrop python3 \
-			openssl faketime strace valgrind script timeout git clang-format clang-tidy cppcheck \
+			openssl faketime strace valgrind script timeout readelf git clang-format clang-tidy cppcheck \
 			shellcheck mandoc ctags clang afl-fuzz; do
 			[ -e "$BIN/$command" ] || printf '#!%s\n' "$SH" > "$BIN/$command"
 			chmod +x "$BIN/$command"
@@ -505,9 +505,9 @@ make_copy() {
 	build() { make -C "$TOP" BUILD="$BATS_TEST_TMPDIR" "$@" "$object"; }
 	run -0 build WERROR=0 SANITIZE=0 V=0
 	[[ $output == *'CC   src/base/clock.c'* ]]
-	run -1 grep -e -Werror -e -fsanitize "$BATS_TEST_TMPDIR/flags"
+	run -1 grep -e "-Werror " -e -fsanitize "$BATS_TEST_TMPDIR/flags"
 	run -0 build WERROR=1 SANITIZE= CFLAGS="-O1 -DX='\"a  b\"' -DY=1,2"
-	grep -e -Werror "$BATS_TEST_TMPDIR/flags" | grep -F -e "-DX='\"a  b\"' -DY=1,2"
+	grep -e "-Werror " "$BATS_TEST_TMPDIR/flags" | grep -F -e "-DX='\"a  b\"' -DY=1,2"
 	run -0 build WERROR=1 SANITIZE= CFLAGS="-O1 -DX='\"a  b\"' -DY=1,2"
 	[[ $output != *'CC '* ]]
 	for flags in '-g -O0' '-O2 -D_FORTIFY_SOURCE=1'; do
