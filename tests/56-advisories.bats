@@ -221,13 +221,13 @@ stalling_proxy() {
 		[ "$(wc -L <<<"$stderr")" -lt 3000 ]
 		stop_servers
 	done
-	# NTLM and other exotic mechanisms are not there, whatever libraries the machine has.
+	# Exotic mechanisms are not there or not taken unless named, whatever libraries the machine has.
 	serve 'capa "SASL NTLM RPA MSN GSSAPI DIGEST-MD5"' 'capa UIDL'
 	account box | write_config
 	run --separate-stderr pophaul
 	assert_status 77
 	assert_equal "$(transcript)" CAPA
-	for auth in NTLM RPA MSN DIGEST-MD5 GSSAPI; do
+	for auth in RPA MSN OTP ANONYMOUS; do
 		account box "auth = \"$auth\"" | write_config
 		run --separate-stderr pophaul
 		assert_status 78

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/mechanism.h"
+
 static void
 free_words(char **words)
 {
@@ -28,6 +30,31 @@ account_is_name(const char *name)
 	while (account_name_allows(name[len], len == 0))
 		len++;
 	return len != 0 && len <= ACCOUNT_NAME_MAX && name[len] == '\0';
+}
+
+/* Whether a mechanism that rests on `proof` is named. */
+static bool
+names_proof(const struct account *account, enum mechanism_proof proof)
+{
+	for (char **name = account->auth; name != NULL && *name != NULL; name++) {
+		const struct mechanism *mechanism = mechanism_find(*name);
+
+		if (mechanism != NULL && mechanism->proof == proof)
+			return true;
+	}
+	return false;
+}
+
+bool
+account_needs_password(const struct account *account)
+{
+	return account->auth == NULL || names_proof(account, MECHANISM_PASSWORD);
+}
+
+bool
+account_needs_open_login(const struct account *account)
+{
+	return names_proof(account, MECHANISM_TICKET);
 }
 
 int64_t

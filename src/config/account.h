@@ -91,6 +91,15 @@ bool account_name_allows(char c, bool is_first);
 /* Whether it is a name that an account may have. */
 bool account_is_name(const char *name);
 
+/* Whether its login may want a password: false when all mechanisms of `auth` do without. */
+bool account_needs_password(const struct account *account);
+
+/*
+ * Whether its login may have to open files and sockets of this machine's, and of hosts that only
+ * the login knows (Kerberos: tickets, its key servers): a cage that forbids that has to wait.
+ */
+bool account_needs_open_login(const struct account *account);
+
 /*
  * A server that is slow, not dead (one that scans a message for viruses before its first octet, or
  * rewrites a big mailbox at QUIT), is waited for as `timeout_ms` says, but so long at most once

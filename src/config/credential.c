@@ -285,8 +285,8 @@ credential_needs_prompt(const struct account *account)
 	struct error ignored;
 	bool found;
 
-	if (secret_is_set(&account->password) || account->password_file != NULL ||
-		account->password_command != NULL)
+	if (!account_needs_password(account) || secret_is_set(&account->password) ||
+		account->password_file != NULL || account->password_command != NULL)
 		return false;
 	/* A .netrc that cannot be used is an error to be told, by credential_resolve(). */
 	return resolve_netrc(account, NULL, &found, &ignored) == 0 && !found;

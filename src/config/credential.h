@@ -46,7 +46,7 @@ int credential_run_command(const struct account *account, int64_t limit_ms, stru
  */
 const char *credential_exposure(const struct stat *st);
 
-/* No source is configured and ~/.netrc has no entry: a person must be asked. */
+/* The login wants a password, no source is configured and ~/.netrc has no entry: ask a person. */
 bool credential_needs_prompt(const struct account *account);
 
 /*

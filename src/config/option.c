@@ -12,6 +12,7 @@
 #include "base/xalloc.h"
 #include "config/conf.h"
 #include "config/dest.h"
+#include "config/mechanism.h"
 #include "config/value.h"
 
 #define PORT_IMPLICIT_TLS 995
@@ -32,8 +33,6 @@
 
 static const char *const TLS_WORDS[] = {"implicit", "starttls", "none", NULL};
 static const char *const PIPELINING_WORDS[] = {"auto", "on", "off", NULL};
-static const char *const AUTH_WORDS[] = {"SCRAM-SHA-512", "SCRAM-SHA-384", "SCRAM-SHA-256",
-	"SCRAM-SHA-224", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN", "USER", "APOP", NULL};
 
 _Static_assert(ACCOUNT_TLS_IMPLICIT == 0 && ACCOUNT_TLS_STARTTLS == 1 && ACCOUNT_TLS_NONE == 2 &&
 		sizeof(enum account_tls) == sizeof(unsigned),
@@ -69,8 +68,8 @@ static const struct option_entry OPTIONS[] = {
 		"file whose first line is the password"},
 	{"password-command", OPTION_COMMAND, ANY_ACCOUNT, IN_ACCOUNT(password_command), 0, 0, NULL,
 		NULL, "command whose first line of output is the password"},
-	{"auth", OPTION_NAMES, ANY_ACCOUNT, IN_ACCOUNT(auth), 0, 0, AUTH_WORDS, "auto",
-		"login mechanisms in the order of their use"},
+	{"auth", OPTION_NAMES, ANY_ACCOUNT, IN_ACCOUNT(auth), 0, 0, mechanism_names,
+		"auto", "login mechanisms in the order of their use"},
 
 	{"deliver", OPTION_DEST, ANY_ACCOUNT, IN_ACCOUNT(dest), 0, 0, NULL, NULL,
 		"maildir:PATH, mbox:PATH or pipe:COMMAND"},
@@ -265,7 +264,7 @@ static int
 refuse_word(const struct option_entry *entry, const char *text, struct error *err)
 {
 	struct value_guess guess = {.word = text};
-	char quoted[QUOTE_SIZE], all[ERROR_TEXT_MAX / 2] = "";
+	char quoted[QUOTE_SIZE], all[ERROR_TEXT_MAX * 3 / 4] = "";
 	size_t used = 0;
 
 	for (const char *const *word = entry->words; *word != NULL; word++) {

@@ -4,25 +4,10 @@
 #include <string.h>
 
 #include "base/quote.h"
+#include "config/mechanism.h"
+#include "fetch/auth/choice.h"
 #include "fetch/pop3.h"
 #include "fetch/sasl.h"
-
-/* As many as the automatic orders have, and more than an account can sensibly name. */
-#define CANDIDATES_MAX 16
-
-/* POP3's own ways to log in; they stand among the mechanisms under these names. */
-#define NAME_USER_PASS "USER"
-#define NAME_APOP      "APOP"
-
-/*
- * Under TLS a password is as safe in PLAIN as in CRAM-MD5, and the server need not store
- * it in clear.
- */
-static const char *const order_secure[] = {"SCRAM-SHA-512", "SCRAM-SHA-384", "SCRAM-SHA-256",
-	"SCRAM-SHA-224", "SCRAM-SHA-1", "PLAIN", "LOGIN", "CRAM-MD5", NAME_USER_PASS, NULL};
-
-static const char *const order_clear[] = {"SCRAM-SHA-512", "SCRAM-SHA-384", "SCRAM-SHA-256",
-	"SCRAM-SHA-224", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN", NAME_USER_PASS, NULL};
 
 /* One candidate's attempt. */
 enum attempt {
@@ -64,35 +49,6 @@ check_credentials(const struct login *login, struct error *err)
 		return error_set(
 			err, ERROR_CONFIG, "the password holds a line break or a NUL octet");
 	return 0;
-}
-
-/* Whether the automatic order may use it with this server. */
-static bool
-is_offered(const struct pop3_capabilities *caps, const char *name)
-{
-	if (strcmp(name, NAME_USER_PASS) == 0)
-		return caps->user || !caps->known || !caps->sasl;
-	return pop3_capabilities_has_mechanism(caps, name) && mech_is_available(name);
-}
-
-/* The candidates in their order, borrowed names; their count. */
-static size_t
-list_candidates(const struct login *login, bool in_clear, const char *out[static CANDIDATES_MAX])
-{
-	const char *const *order = in_clear ? order_clear : order_secure;
-	char *const *named = login->account->auth;
-	size_t count = 0;
-
-	if (named != NULL) {
-		for (size_t i = 0; named[i] != NULL && count < CANDIDATES_MAX; i++)
-			out[count++] = named[i];
-		return count;
-	}
-	for (size_t i = 0; order[i] != NULL; i++) {
-		if (is_offered(login->caps, order[i]))
-			out[count++] = order[i];
-	}
-	return count;
 }
 
 /* What the refusal means is seen before: a password may well be "AUTH" or "later". */
@@ -148,7 +104,7 @@ try_apop(struct conn *conn, const struct login *login, struct error *err)
 	if (pop3_apop(conn, login->account->user, login->password, login->timestamp, &reply, err) !=
 		0)
 		return ATTEMPT_STOP;
-	return reply.ok ? ATTEMPT_OK : refused(conn, login, NAME_APOP, &reply, err);
+	return reply.ok ? ATTEMPT_OK : refused(conn, login, MECHANISM_APOP, &reply, err);
 }
 
 static enum attempt
@@ -180,13 +136,34 @@ try_mechanism(struct conn *conn, const struct login *login, const char *name, st
 }
 
 static enum attempt
-try_candidate(struct conn *conn, const struct login *login, const char *name, struct error *err)
+try_candidate(struct conn *conn, const struct login *login, const struct choice *choice,
+	const char *name, struct error *err)
 {
-	if (strcmp(name, NAME_USER_PASS) == 0)
+	if (choice_allows(choice, name, err) != 0)
+		return ATTEMPT_NEXT;
+	if (strcmp(name, MECHANISM_USER_PASS) == 0)
 		return try_user_pass(conn, login, err);
-	if (strcmp(name, NAME_APOP) == 0)
+	if (strcmp(name, MECHANISM_APOP) == 0)
 		return try_apop(conn, login, err);
 	return try_mechanism(conn, login, name, err);
+}
+
+static struct choice
+make_choice(const struct conn *conn, const struct login *login)
+{
+	return (struct choice){
+		.account = login->account,
+		.caps = login->caps,
+		.is_secure = conn_is_secure(conn),
+	};
+}
+
+const char *
+login_choose(const struct conn *conn, const struct login *login)
+{
+	const struct choice choice = make_choice(conn, login);
+
+	return choice_first(&choice);
 }
 
 static int
@@ -202,16 +179,16 @@ static int
 try_all(struct conn *conn, const struct login *login, char used_out[static LOGIN_NAME_MAX],
 	struct error *err)
 {
-	const char *candidates[CANDIDATES_MAX];
-	size_t count;
+	const struct choice choice = make_choice(conn, login);
+	const char *candidates[CHOICE_MAX];
+	size_t count = choice_list(&choice, candidates);
 	struct error failure = {.class = ERROR_AUTH};
 
-	count = list_candidates(login, !conn_is_secure(conn), candidates);
 	if (count == 0)
 		return no_candidate(login, err);
 	for (size_t i = 0; i < count; i++) {
 		snprintf(used_out, LOGIN_NAME_MAX, "%s", candidates[i]);
-		switch (try_candidate(conn, login, candidates[i], &failure)) {
+		switch (try_candidate(conn, login, &choice, candidates[i], &failure)) {
 		case ATTEMPT_OK:
 			return 0;
 		case ATTEMPT_NEXT:

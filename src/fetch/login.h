@@ -1,13 +1,7 @@
 /*
- * The login: which mechanisms are tried, in which order, and what a refusal
- * means. The policy, in one place:
- *
- *	- the password is tried once; only a mechanism that failed before anything
- *	  of it was sent makes room for the next one;
- *	- without `auth` in the account, strong before weak: SCRAM, PLAIN, LOGIN,
- *	  CRAM-MD5, USER/PASS, as far as the server lists them; in clear CRAM-MD5 comes before
- *	  PLAIN; never APOP, DIGEST-MD5 or NTLM;
- *	- with `auth`, exactly what it names, in its order, listed or not.
+ * The login: the candidates of auth/choice.h, one after the other, and what a refusal means. The
+ * password is tried once; only a mechanism that failed before anything of it was sent makes room
+ * for the next one.
  *
  * STLS, CAPA and UTF8 are behind us when it begins (session.c).
  */
@@ -29,6 +23,12 @@ struct login {
 	const struct pop3_capabilities *caps;
 	const char *timestamp; /* of the greeting, "" for none */
 };
+
+/*
+ * The mechanism that login_run() would try first over this connection, which it leaves alone: that
+ * of the policy, whatever else may be missing (a password, a ticket). NULL: there is none. Borrowed.
+ */
+const char *login_choose(const struct conn *conn, const struct login *login);
 
 /*
  * Log in; `used_out` names the mechanism that was tried last. Errors: ERROR_CONFIG (a user

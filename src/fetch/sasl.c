@@ -82,7 +82,7 @@ static int
 verify_file(void *context, const char *path, sasl_verify_type_t type)
 {
 	static const char *const known[] = {
-		"plain", "login", "crammd5", "scram", "digestmd5", "gssapiv2", "gs2"};
+		"plain", "login", "crammd5", "scram", "digestmd5", "ntlm", "gssapiv2", "gs2"};
 	const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
 
 	(void)context;
@@ -125,13 +125,23 @@ mech_prepare(struct error *err)
 	return 0;
 }
 
+/* The length of a name without its -PLUS, which only names a way to use the same mechanism. */
+static size_t
+base_name_len(const char *mechanism)
+{
+	size_t len = strlen(mechanism);
+
+	return len > 5 && strcasecmp(mechanism + len - 5, "-PLUS") == 0 ? len - 5 : len;
+}
+
 bool
 mech_is_available(const char *mechanism)
 {
 	const char **list = sasl_global_listmech();
+	size_t len = base_name_len(mechanism);
 
 	for (; list != NULL && *list != NULL; list++) {
-		if (strcasecmp(*list, mechanism) == 0)
+		if (strlen(*list) == len && strncasecmp(*list, mechanism, len) == 0)
 			return true;
 	}
 	return false;

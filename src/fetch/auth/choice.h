@@ -1,0 +1,48 @@
+/*
+ * Which mechanisms a login may use, and in which order: the policy alone, which sends nothing. The
+ * order of `auth = "auto"`, where the server lists it and this side can do it:
+ *
+ *	- EXTERNAL, where the account has a client certificate;
+ *	- SCRAM bound to the TLS connection (-PLUS), strong before weak;
+ *	- SCRAM, strong before weak;
+ *	- PLAIN, LOGIN, CRAM-MD5, USER/PASS; in clear CRAM-MD5 comes before PLAIN.
+ *
+ * Never by itself: APOP, DIGEST-MD5 and NTLM, which are weak, and those of Kerberos, for which
+ * somebody has to have got a ticket. With `auth`, exactly what it names, in its order, listed or
+ * not.
+ */
+#ifndef POPHAUL_FETCH_AUTH_CHOICE_H
+#define POPHAUL_FETCH_AUTH_CHOICE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+#include "config/account.h"
+#include "fetch/pop3_parse.h"
+
+/* More than the automatic orders have, and than an account can sensibly name. */
+#define CHOICE_MAX 32
+
+struct choice {
+	const struct account *account;
+	const struct pop3_capabilities *caps;
+	bool is_secure;       /* TLS protects the connection */
+	bool can_bind;        /* and it has something that SCRAM can be bound to */
+	bool has_certificate; /* the account has one to show in TLS */
+};
+
+/* The candidates in their order, borrowed names; their count. */
+size_t choice_list(const struct choice *choice, const char *out[static CHOICE_MAX]);
+
+/*
+ * Whether this one may be used over this connection: 0, or -1 and ERROR_AUTH that says what it
+ * lacks. Those of the automatic order may.
+ */
+int choice_allows(const struct choice *choice, const char *name, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* The first candidate that may be used and is installed; NULL: there is none. */
+const char *choice_first(const struct choice *choice);
+
+#endif

@@ -1,0 +1,160 @@
+#include "fetch/auth/choice.h"
+
+#include <string.h>
+
+#include "check.h"
+#include "config/mechanism.h"
+#include "fetch/sasl.h"
+
+#define EVERYTHING                                                                                 \
+	"SASL NTLM LOGIN PLAIN DIGEST-MD5 CRAM-MD5 GSSAPI GS2-KRB5 GSS-SPNEGO ANONYMOUS OTP X "    \
+	"SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512 SCRAM-SHA-1-PLUS SCRAM-SHA-256-PLUS EXTERNAL"
+
+/* What the connection and the account have, in letters: Tls, Binding, Certificate, in clear by its own word (N). */
+static struct choice
+make_choice(
+	const char *has, struct account *account, struct pop3_capabilities *caps, const char *list)
+{
+	*account = (struct account){
+		.tls = strchr(has, 'N') != NULL ? ACCOUNT_TLS_NONE : ACCOUNT_TLS_STARTTLS};
+	pop3_capabilities_init(caps);
+	caps->known = true;
+	pop3_capabilities_add(caps, list, strlen(list));
+	return (struct choice){
+		.account = account,
+		.caps = caps,
+		.is_secure = strchr(has, 'T') != NULL,
+		.can_bind = strchr(has, 'B') != NULL,
+		.has_certificate = strchr(has, 'C') != NULL,
+	};
+}
+
+static void
+test_automatic_order(void)
+{
+	static const struct {
+		const char *has, *list, *want;
+	} cases[] = {
+		{"TBC", EVERYTHING,
+                 "EXTERNAL SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-512 SCRAM-SHA-256 "
+			"SCRAM-SHA-1 PLAIN LOGIN CRAM-MD5"									},
+		{"TB",  EVERYTHING,
+                 "SCRAM-SHA-256-PLUS SCRAM-SHA-1-PLUS SCRAM-SHA-512 SCRAM-SHA-256 "
+			"SCRAM-SHA-1 PLAIN LOGIN CRAM-MD5"									},
+		{"T",   EVERYTHING,                                 "SCRAM-SHA-512 SCRAM-SHA-256 SCRAM-SHA-1 PLAIN LOGIN CRAM-MD5"},
+		{"N",   EVERYTHING,                                 "SCRAM-SHA-512 SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5 PLAIN LOGIN"},
+ /* Clear text that nobody has agreed to: nothing that shows the password. */
+		{"",    EVERYTHING,				 "SCRAM-SHA-512 SCRAM-SHA-256 SCRAM-SHA-1 CRAM-MD5"            },
+		{"",    "USER",				     ""							    },
+		{"N",   "USER",				     "USER"							},
+		{"T",   "USER",				     "USER"							},
+		{"TB",  "SASL GSSAPI NTLM DIGEST-MD5 EXTERNAL OTP", ""                                                            },
+		{"TB",  "SASL",				     ""							    },
+		{"TB",  "UIDL",				     "USER"							},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const char *names[CHOICE_MAX], *first;
+		struct pop3_capabilities caps;
+		struct account account;
+		struct choice choice = make_choice(cases[i].has, &account, &caps, cases[i].list);
+		size_t count = choice_list(&choice, names);
+		char got[512] = "";
+
+		for (size_t k = 0; k < count; k++)
+			snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s",
+				k != 0 ? " " : "", names[k]);
+		CHECK_STR(got, cases[i].want);
+		first = choice_first(&choice);
+		CHECK(count != 0 ? first == names[0] : first == NULL);
+	}
+}
+
+/* What a user names is taken in his order, listed or not; what this connection cannot do says why. */
+static void
+test_named(void)
+{
+	static const struct {
+		const char *has, *name, *reason; /* NULL: it may */
+	} cases[] = {
+		{"T",   "PLAIN",              NULL				      },
+		{"N",   "PLAIN",              NULL				      },
+		{"",    "PLAIN",              "PLAIN would show the password"           },
+		{"",    "LOGIN",              "LOGIN would show the password"           },
+		{"",    "USER",               "USER would show the password"            },
+		{"",    "SCRAM-SHA-1",        NULL                                      },
+		{"",    "APOP",               NULL				      },
+		{"TC",  "EXTERNAL",           NULL                                      },
+		{"T",   "EXTERNAL",           "EXTERNAL needs a client certificate"     },
+		{"NC",  "EXTERNAL",           "EXTERNAL needs TLS"                      },
+		{"TB",  "SCRAM-SHA-256-PLUS", NULL                                      },
+		{"T",   "SCRAM-SHA-256-PLUS", "this TLS connection has nothing to bind" },
+		{"N",   "SCRAM-SHA-256-PLUS", "SCRAM-SHA-256-PLUS needs TLS"            },
+		{"T",   "NTLM",               NULL				      },
+		{"T",   "GSSAPI",             NULL				      },
+		{"TBC", "ANONYMOUS",          "ANONYMOUS: not a mechanism that is known"},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char other[] = "CRAM-MD5", *named[] = {(char *)cases[i].name, other, NULL};
+		const char *names[CHOICE_MAX];
+		struct pop3_capabilities caps;
+		struct account account;
+		struct choice choice = make_choice(cases[i].has, &account, &caps, "SASL OTP");
+		struct error err = {.class = ERROR_BUG};
+
+		account.auth = named;
+		if (!CHECK(choice_list(&choice, names) == 2 && names[0] == named[0]))
+			continue;
+		CHECK(choice_allows(&choice, cases[i].name, &err) ==
+			(cases[i].reason == NULL ? 0 : -1));
+		if (cases[i].reason != NULL) {
+			CHECK(err.class == ERROR_AUTH);
+			if (!CHECK(strstr(err.text, cases[i].reason) != NULL))
+				fprintf(stderr, "\t%s: %s\n", cases[i].name, err.text);
+			CHECK_STR(choice_first(&choice), "CRAM-MD5");
+		}
+	}
+}
+
+static void
+test_what_accounts_need(void)
+{
+	static const struct {
+		const char *auth[4];
+		bool password, open;
+	} cases[] = {
+		{{"PLAIN"},                      true,  false},
+		{{"EXTERNAL"},                   false, false},
+		{{"GSSAPI"},                     false, true },
+		{{"GSSAPI", "EXTERNAL"},         false, true },
+		{{"GSS-SPNEGO", "GS2-KRB5"},     false, true },
+		{{"GSSAPI", "SCRAM-SHA-1-PLUS"}, true,  true },
+		{{"EXTERNAL", "USER"},           true,  false},
+	};
+	struct account account = {0};
+
+	CHECK(account_needs_password(&account));
+	CHECK(!account_needs_open_login(&account));
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		account.auth = (char **)(void *)cases[i].auth;
+		CHECK(account_needs_password(&account) == cases[i].password);
+		CHECK(account_needs_open_login(&account) == cases[i].open);
+	}
+	for (size_t i = 0; mechanism_names[i] != NULL; i++)
+		CHECK_STR(mechanism_find(mechanism_names[i])->name, mechanism_names[i]);
+	CHECK(mechanism_find("plain") == NULL && mechanism_find("") == NULL);
+}
+
+int
+main(void)
+{
+	struct error err;
+
+	if (!CHECK(mech_prepare(&err) == 0))
+		return check_done();
+	test_automatic_order();
+	test_named();
+	test_what_accounts_need();
+	return check_done();
+}
