@@ -282,8 +282,8 @@ assert o["text"] == sys.argv[2], o' "$stderr" "$CONF:1: jobs: '0' is out of rang
 	POLLABLE='' refuses '2: list opened here is never closed' '1: section opened here is never closed' \
 		<<<$'account "a" {\nauth = { PLAIN'
 	refuses_key 'auth = { PLAIN, auto }' "'auto' stands alone"
-	refuses_key 'auth = { PLAIN, CRAM-MD6 }' "'CRAM-MD6' is unknown, did you mean 'CRAM-MD5'? (SCRAM-SHA-512, SCRAM-SHA-384, SCRAM-SHA-256, SCRAM-SHA-224, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN, USER, APOP)"
-	refuses_key 'auth = "GSSAPI"' "'GSSAPI' is none of: SCRAM-SHA-512, SCRAM-SHA-384, SCRAM-SHA-256, SCRAM-SHA-224, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN, USER, APOP"
+	refuses_key 'auth = { PLAIN, CRAM-MD6 }' "'CRAM-MD6' is unknown, did you mean 'CRAM-MD5'? (SCRAM-SHA-512-PLUS, SCRAM-SHA-384-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-224-PLUS, SCRAM-SHA-1-PLUS, SCRAM-SHA-512, SCRAM-SHA-384, SCRAM-SHA-256, SCRAM-SHA-224, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN, USER, APOP, EXTERNAL, GSSAPI, GS2-KRB5, GSS-SPNEGO, OAUTHBEARER, XOAUTH2, DIGEST-MD5, NTLM)"
+	refuses_key 'auth = "RPA"' "'RPA' is none of: SCRAM-SHA-512-PLUS, SCRAM-SHA-384-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-224-PLUS, SCRAM-SHA-1-PLUS, SCRAM-SHA-512, SCRAM-SHA-384, SCRAM-SHA-256, SCRAM-SHA-224, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN, USER, APOP, EXTERNAL, GSSAPI, GS2-KRB5, GSS-SPNEGO, OAUTHBEARER, XOAUTH2, DIGEST-MD5, NTLM"
 }
 
 @test "a key at the wrong place, twice, or unknown is told" {
@@ -305,7 +305,7 @@ assert o["text"] == sys.argv[2], o' "$stderr" "$CONF:1: jobs: '0' is out of rang
 	refuses "1: '../x' is no account name: it has 1 to 200 letters, digits and . _ @ + -, and does not begin with . or -" \
 		<<<'account "../x" { host = "h" user = "u" deliver = "mbox:/m" }'
 	refuses "3: there is another account 'good', in $CONF:1" <<<"$POLLABLE"
-	refuses "1: account 'a' has more than one of 'password', 'password-file' and 'password-command'" \
+	refuses "1: account 'a' has both 'password' and 'password-file': a password or token has one source" \
 		<<<'account "a" { host = "h" user = "u" deliver = "mbox:/m" password = "x" password-file = "/f" }'
 	refuses "1: account 'a' has no 'host': the server's name or address" <<<'account "a" { user = "u" deliver = "mbox:/m" }'
 	refuses "1: account 'a' has no 'user': the login name" <<<'account "a" { host = "h" deliver = "mbox:/m" }'

@@ -334,7 +334,8 @@ url() {
 		pop://jane@[::1]x only a port can follow the ']'
 		pop://jane@h:0 port: '0' is out of range (1 to 65535)
 		pop://jane@h:pop port: 'pop' is not a number
-		pop://jane;AUTH=RPA@h auth: 'RPA' is none of: SCRAM-SHA-512-PLUS, SCRAM-SHA-384-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-224-PLUS, SCRAM-SHA-1-PLUS, SCRAM-SHA-512, SCRAM-SHA-384, SCRAM-SHA-256, SCRAM-SHA-224, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN, USER, APOP, EXTERNAL, GSSAPI, GS2-KRB5, GSS-SPNEGO, DIGEST-MD5, NTLM
+		pop://jane;AUTH=XOAUTH2@h auth: XOAUTH2 takes a token, not a password: set 'token-command' or 'token-file'
+		pop://jane;AUTH=RPA@h auth: 'RPA' is none of: SCRAM-SHA-512-PLUS, SCRAM-SHA-384-PLUS, SCRAM-SHA-256-PLUS, SCRAM-SHA-224-PLUS, SCRAM-SHA-1-PLUS, SCRAM-SHA-512, SCRAM-SHA-384, SCRAM-SHA-256, SCRAM-SHA-224, SCRAM-SHA-1, CRAM-MD5, PLAIN, LOGIN, USER, APOP, EXTERNAL, GSSAPI, GS2-KRB5, GSS-SPNEGO, OAUTHBEARER, XOAUTH2, DIGEST-MD5, NTLM
 	EOF
 	u=pop://$(printf 'a%.0s' {1..210})@h
 	usage "'$u': its user and host are too long" --deliver mbox:/m "$u" ||

@@ -48,6 +48,8 @@ names_proof(const struct account *account, enum mechanism_proof proof)
 bool
 account_needs_password(const struct account *account)
 {
+	if (account_has_token(account))
+		return false;
 	return account->auth == NULL || names_proof(account, MECHANISM_PASSWORD);
 }
 
@@ -55,6 +57,12 @@ bool
 account_needs_open_login(const struct account *account)
 {
 	return names_proof(account, MECHANISM_TICKET);
+}
+
+bool
+account_has_token(const struct account *account)
+{
+	return account->token_file != NULL || account->token_command != NULL;
 }
 
 int64_t
@@ -73,6 +81,9 @@ account_release(struct account *account)
 	secret_release(&account->password);
 	free(account->password_file);
 	free_words(account->password_command);
+	free(account->token_file);
+	free_words(account->token_command);
+	free(account->authorize_as);
 	free_words(account->auth);
 	free(account->dest.text);
 	free(account->dest.path);

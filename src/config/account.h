@@ -59,6 +59,9 @@ struct account {
 	struct secret password; /* from `password`, the prompt, or resolved in the worker */
 	char *password_file;
 	char **password_command; /* argv; NULL: none */
+	char *token_file;        /* of an OAuth 2 access token, */
+	char **token_command;    /* and these never beside a password */
+	char *authorize_as;      /* the user to act for (RFC 4422 section 3.4.1); NULL: `user` */
 	char **auth;             /* NULL-ended upper-case names in order; NULL: auto */
 
 	struct account_dest dest;
@@ -99,6 +102,9 @@ bool account_needs_password(const struct account *account);
  * the login knows (Kerberos: tickets, its key servers): a cage that forbids that has to wait.
  */
 bool account_needs_open_login(const struct account *account);
+
+/* Whether it logs in with an OAuth 2 access token, and so by no mechanism for passwords. */
+bool account_has_token(const struct account *account);
 
 /*
  * A server that is slow, not dead (one that scans a message for viruses before its first octet, or

@@ -1,6 +1,7 @@
 #include "config/conf.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -10,6 +11,7 @@
 #include "base/xalloc.h"
 #include "config/confparse.h"
 #include "config/option.h"
+#include "config/token.h"
 #include "config/value.h"
 
 #define SYSTEM_PATH      "/etc/pophaul/pophaul.conf"
@@ -91,23 +93,54 @@ apply(const struct confparse_section *section, void *base, struct conf_problems 
 	return good;
 }
 
-/* How many sources of its password an account names. */
-static int
-count_passwords(const struct confparse_section *section)
-{
-	const struct confparse_setting *password = confparse_find(section, "password");
+/* Where what proves who the user is may come from: an account has one of them. */
+static const char *const SOURCES[] = {
+	"password", "password-file", "password-command", "token-file", "token-command"};
 
-	return (password != NULL && secret_is_set(&password->secret)) +
-		(confparse_find(section, "password-file") != NULL) +
-		(confparse_find(section, "password-command") != NULL);
+#define SOURCE_COUNT (sizeof(SOURCES) / sizeof(SOURCES[0]))
+
+/* The sources that a section names, the first two of them in `out`; their number. */
+static size_t
+find_sources(const struct confparse_section *section, const struct confparse_setting *out[static 2])
+{
+	size_t count = 0;
+
+	for (size_t i = 0; i < SOURCE_COUNT; i++) {
+		const struct confparse_setting *setting = confparse_find(section, SOURCES[i]);
+
+		if (setting == NULL ||
+			(setting->option->type == OPTION_SECRET &&
+				!secret_is_set(&setting->secret)))
+			continue;
+		if (count < 2)
+			out[count] = setting;
+		count++;
+	}
+	return count;
 }
 
-/* An account's own source of its password takes the place of that in `defaults`. */
+/* `where` names the section: "account 'a'". */
 static void
-drop_default_password(struct account *account)
+check_sources(
+	const char *where, const struct confparse_section *section, struct conf_problems *problems)
+{
+	const struct confparse_setting *found[2];
+
+	if (find_sources(section, found) < 2)
+		return;
+	conf_problems_add(problems, found[1]->file, found[1]->line,
+		"%s has both '%s' and '%s': a password or token has one source", where,
+		found[0]->option->name, found[1]->option->name);
+}
+
+/* An account's own source takes the place of that in `defaults`. */
+static void
+drop_default_source(struct account *account)
 {
 	value_free_words(account->password_command);
 	account->password_command = NULL;
+	value_free_words(account->token_command);
+	account->token_command = NULL;
 }
 
 static void
@@ -128,19 +161,16 @@ static void
 check_account(const struct confparse *parse, const struct confparse_section *section,
 	unsigned flags, struct conf_problems *problems)
 {
-	char name[QUOTE_SIZE];
+	char name[QUOTE_SIZE], where[QUOTE_SIZE + 16];
 
 	quote_bytes(name, section->title, strlen(section->title));
+	snprintf(where, sizeof(where), "account '%s'", name);
+	check_sources(where, section, problems);
 	if (!account_is_name(section->title))
 		conf_problems_add(problems, section->file, section->line,
 			"'%s' is no account name: it has 1 to %d letters, digits and . _ @ + -, "
 			"and does not begin with . or -",
 			name, ACCOUNT_NAME_MAX);
-	if (count_passwords(section) > 1)
-		conf_problems_add(problems, section->file, section->line,
-			"account '%s' has more than one of 'password', 'password-file' and "
-			"'password-command'",
-			name);
 	if (section->damaged)
 		return;
 	require("host", parse, section, problems);
@@ -153,16 +183,22 @@ static void
 fill_account(struct account *account, const struct confparse *parse,
 	const struct confparse_section *section, unsigned flags, struct conf_problems *problems)
 {
+	const struct confparse_setting *found[2];
 	struct conf_problems known = {0};
+	struct error err;
+	bool good;
 
 	*account = (struct account){.name = xstrdup(section->title)};
 	option_set_presets(account, OPTION_ACCOUNT);
 	/* Their errors have been noted, once for all accounts. */
-	(void)apply(&parse->defaults, account, &known);
+	good = apply(&parse->defaults, account, &known);
 	conf_problems_release(&known);
-	if (count_passwords(section) != 0)
-		drop_default_password(account);
-	(void)apply(section, account, problems);
+	if (find_sources(section, found) != 0)
+		drop_default_source(account);
+	good = apply(section, account, problems) && good && !section->damaged;
+	if (good && token_check(account, &err) != 0)
+		conf_problems_add(problems, section->file, section->line, "account '%s': %s",
+			account_is_name(section->title) ? section->title : "?", err.text);
 	if (account->port == 0)
 		account->port = option_default_port(account->tls);
 	check_account(parse, section, flags, problems);
@@ -206,6 +242,7 @@ fill_config(const struct confparse *parse, unsigned flags, struct config *out,
 
 	(void)apply(&parse->globals, out, problems);
 	(void)apply(&parse->defaults, &scratch, problems);
+	check_sources("'defaults'", &parse->defaults, problems);
 	account_release(&scratch);
 	out->accounts = xcalloc(parse->account_count, sizeof(*out->accounts));
 	for (size_t i = 0; i < parse->account_count; i++) {

@@ -60,34 +60,58 @@ credential_exposure(const struct stat *st)
 	return NULL;
 }
 
+/* What is being read. */
+enum kind { KIND_PASSWORD, KIND_TOKEN };
+
+static const char *const NOUNS[] = {[KIND_PASSWORD] = "password", [KIND_TOKEN] = "token"};
+
 static int
-check_private(const char *path, const struct stat *st, struct error *err)
+check_private(enum kind kind, const char *path, const struct stat *st, struct error *err)
 {
 	const char *exposure = credential_exposure(st);
 
 	if (exposure == NULL)
 		return 0;
-	return error_set(err, ERROR_CONFIG, "'%s' has a password and %s", path, exposure);
+	return error_set(err, ERROR_CONFIG, "'%s' has a %s and %s", path, NOUNS[kind], exposure);
 }
 
-/* What no password can be: a server would see an end of the line in it, or nothing. */
+/*
+ * Whether it may be an access token: octets of RFC 6750 section 2.1 and what else providers put
+ * into theirs. No JSON, no "Bearer ...", no sentence of a command that failed.
+ */
+static bool
+is_token(const char *text, size_t len)
+{
+	for (size_t i = 0; i < len; i++) {
+		if (text[i] <= ' ' || text[i] > '~' || text[i] == '"')
+			return false;
+	}
+	return true;
+}
+
+/* What no secret can be: a server would see an end of the line in it, or nothing. */
 static int
-check_password(const char *text, size_t len, struct error *err)
+check_secret(enum kind kind, const char *text, size_t len, struct error *err)
 {
 	if (len == 0)
-		return error_set(err, ERROR_CONFIG, "the password is empty");
+		return error_set(err, ERROR_CONFIG, "the %s is empty", NOUNS[kind]);
 	if (len > PASSWORD_MAX)
-		return error_set(
-			err, ERROR_CONFIG, "the password is longer than %d octets", PASSWORD_MAX);
+		return error_set(err, ERROR_CONFIG, "the %s is longer than %d octets", NOUNS[kind],
+			PASSWORD_MAX);
 	if (memchr(text, '\r', len) != NULL || memchr(text, '\n', len) != NULL ||
 		memchr(text, '\0', len) != NULL)
-		return error_set(err, ERROR_CONFIG, "the password has a line end or NUL in it");
+		return error_set(
+			err, ERROR_CONFIG, "the %s has a line end or NUL in it", NOUNS[kind]);
+	if (kind == KIND_TOKEN && !is_token(text, len))
+		return error_set(err, ERROR_CONFIG,
+			"what stands in the first line is no access token: it has blanks, quotes "
+			"or other octets that no token has");
 	return 0;
 }
 
-/* The first line of `text`, without its end, becomes the password. */
+/* The first line of `text`, without its end, becomes the secret. */
 static int
-take_first_line(const char *text, size_t len, struct secret *out, struct error *err)
+take_first_line(enum kind kind, const char *text, size_t len, struct secret *out, struct error *err)
 {
 	const char *end = memchr(text, '\n', len);
 
@@ -95,22 +119,22 @@ take_first_line(const char *text, size_t len, struct secret *out, struct error *
 		len = (size_t)(end - text);
 	if (len != 0 && text[len - 1] == '\r')
 		len--;
-	if (check_password(text, len, err) != 0)
+	if (check_secret(kind, text, len, err) != 0)
 		return -1;
 	secret_set(out, text, len);
 	return 0;
 }
 
 static int
-resolve_file(const char *path, struct secret *out, struct error *err)
+resolve_file(enum kind kind, const char *path, struct secret *out, struct error *err)
 {
 	struct buf text = {0};
 	struct stat st;
 	int result = -1;
 
 	if (read_secret_file(path, PASSWORD_MAX, &text, &st, err) == 0 &&
-		check_private(path, &st, err) == 0) {
-		result = take_first_line(buf_data(&text), text.len, out, err);
+		check_private(kind, path, &st, err) == 0) {
+		result = take_first_line(kind, buf_data(&text), text.len, out, err);
 		if (result != 0)
 			error_prefix(err, "'%s'", path);
 	}
@@ -205,7 +229,9 @@ credential_run_command(
 	char *host = xasprintf("POPHAUL_HOST=%s", account->host);
 	char *user = xasprintf("POPHAUL_USER=%s", account->user);
 	const char *const extra[] = {name, host, user, NULL};
-	struct child_spec spec = {.argv = account->password_command,
+	enum kind kind = account->token_command != NULL ? KIND_TOKEN : KIND_PASSWORD;
+	struct child_spec spec = {
+		.argv = kind == KIND_TOKEN ? account->token_command : account->password_command,
 		.input = -1,
 		.separate_errors = true,
 		.extra = extra};
@@ -221,9 +247,9 @@ credential_run_command(
 	if (read_output(&child, deadline, &text, err) != 0)
 		child_kill(&child, COMMAND_GRACE_MS);
 	else if (end_command(&child, deadline, err) == 0)
-		result = take_first_line(buf_data(&text), text.len, out, err);
+		result = take_first_line(kind, buf_data(&text), text.len, out, err);
 	if (result != 0)
-		error_prefix(err, "password-command '%s'",
+		error_prefix(err, "%s-command '%s'", NOUNS[kind],
 			quote_bytes(quoted, spec.argv[0], strlen(spec.argv[0])));
 out:
 	release_secret_file(&text);
@@ -252,8 +278,8 @@ resolve_netrc(const struct account *account, struct secret *out, bool *found_out
 	if (!*found_out || out == NULL)
 		goto out;
 	/* Only an entry that is to be used makes the file's mode our business. */
-	result = check_private(path, &st, err);
-	if (result == 0 && check_password(out->data, out->len, err) != 0)
+	result = check_private(KIND_PASSWORD, path, &st, err);
+	if (result == 0 && check_secret(KIND_PASSWORD, out->data, out->len, err) != 0)
 		result = error_prefix(err, "'%s'", path);
 	if (result != 0)
 		secret_release(out);
@@ -264,16 +290,26 @@ out:
 }
 
 int
+credential_token(const struct account *account, struct secret *out, struct error *err)
+{
+	if (account->token_file != NULL)
+		return resolve_file(KIND_TOKEN, account->token_file, out, err);
+	return credential_run_command(account, CREDENTIAL_COMMAND_MS, out, err);
+}
+
+int
 credential_resolve(
 	const struct account *account, struct secret *out, bool *found_out, struct error *err)
 {
 	*found_out = true;
+	if (account_has_token(account))
+		return credential_token(account, out, err);
 	if (secret_is_set(&account->password)) {
 		secret_set(out, account->password.data, account->password.len);
 		return 0;
 	}
 	if (account->password_file != NULL)
-		return resolve_file(account->password_file, out, err);
+		return resolve_file(KIND_PASSWORD, account->password_file, out, err);
 	if (account->password_command != NULL)
 		return credential_run_command(account, CREDENTIAL_COMMAND_MS, out, err);
 	return resolve_netrc(account, out, found_out, err);
@@ -286,7 +322,8 @@ credential_needs_prompt(const struct account *account)
 	bool found;
 
 	if (!account_needs_password(account) || secret_is_set(&account->password) ||
-		account->password_file != NULL || account->password_command != NULL)
+		account->password_file != NULL || account->password_command != NULL ||
+		account_has_token(account))
 		return false;
 	/* A .netrc that cannot be used is an error to be told, by credential_resolve(). */
 	return resolve_netrc(account, NULL, &found, &ignored) == 0 && !found;
@@ -360,7 +397,7 @@ ask(int fd, const struct account *account, const sigset_t *unblocked, struct sec
 	if (tcsetattr(fd, TCSAFLUSH, &old) != 0 && result == 0)
 		result = error_set_errno(err, ERROR_SYSTEM, "cannot turn the echo on again");
 	if (result == 0)
-		result = take_first_line(line, len, out, err);
+		result = take_first_line(KIND_PASSWORD, line, len, out, err);
 	secret_wipe(line, sizeof(line));
 	return result;
 }

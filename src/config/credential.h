@@ -1,10 +1,11 @@
 /*
  * Where an account's password comes from: the account itself, a file, a
- * command, ~/.netrc, or the terminal.
+ * command, ~/.netrc, or the terminal; and its OAuth 2 access token: a file or a command.
  *
  *	credential_needs_prompt()  in the poller, before workers start
  *	credential_prompt()        if so, while the terminal is still ours alone
  *	credential_resolve()       in the account's worker
+ *	credential_token()         there, once a server has refused the token
  */
 #ifndef POPHAUL_CONFIG_CREDENTIAL_H
 #define POPHAUL_CONFIG_CREDENTIAL_H
@@ -18,8 +19,8 @@
 #include "config/account.h"
 
 /*
- * The password into `out`, from the first source that the account has: `password`
- * (or the prompt), password-file, password-command, ~/.netrc. *found_out is false,
+ * The password or token into `out`, from the first source that the account has: token-file,
+ * token-command, `password` (or the prompt), password-file, password-command, ~/.netrc. *found_out is false,
  * which is no error, when there is none. The command runs without a shell for at
  * most 30 s, with POPHAUL_ACCOUNT, POPHAUL_HOST and POPHAUL_USER in its
  * environment; its errors go to ours. Of a file and of the output the first line counts, without
@@ -31,11 +32,15 @@
 int credential_resolve(const struct account *account, struct secret *out, bool *found_out,
 	struct error *err) __attribute__((warn_unused_result));
 
-/* What password-command gets for all it does. */
+/* The token anew; `account` has one. As credential_resolve(). */
+int credential_token(const struct account *account, struct secret *out, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* What password-command and token-command get for all they do. */
 #define CREDENTIAL_COMMAND_MS (30 * 1000)
 
 /*
- * The part of credential_resolve() that runs the command, for at most `limit_ms`; for tests, too.
+ * The part of credential_resolve() that runs token-command, else password-command, for at most `limit_ms`; for tests, too.
  */
 int credential_run_command(const struct account *account, int64_t limit_ms, struct secret *out,
 	struct error *err) __attribute__((warn_unused_result));

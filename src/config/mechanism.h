@@ -26,10 +26,14 @@ struct mechanism {
 	bool shows_proof; /* who listens has the password or token itself */
 	bool needs_tls;   /* has no meaning without it, or must not be used */
 	bool binds;       /* to the TLS connection (RFC 5802 section 6): its name ends in -PLUS */
+	bool authorizes;  /* can say for whom the login is, if not for who logs in */
 };
 
 /* NULL when `name` (upper case) is none that we know. */
 const struct mechanism *mechanism_find(const char *name);
+
+/* Whether `name` is one whose proof is a token. */
+bool mechanism_takes_token(const char *name);
 
 /* All their names, NULL-ended. */
 extern const char *const mechanism_names[];

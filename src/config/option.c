@@ -68,6 +68,12 @@ static const struct option_entry OPTIONS[] = {
 		"file whose first line is the password"},
 	{"password-command", OPTION_COMMAND, ANY_ACCOUNT, IN_ACCOUNT(password_command), 0, 0, NULL,
 		NULL, "command whose first line of output is the password"},
+	{"token-file", OPTION_PATH, OPTION_ACCOUNT, IN_ACCOUNT(token_file), 0, 0, NULL, NULL,
+		"file whose first line is an OAuth 2 access token"},
+	{"token-command", OPTION_COMMAND, ANY_ACCOUNT, IN_ACCOUNT(token_command), 0, 0, NULL, NULL,
+		"command whose first line of output is an OAuth 2 access token"},
+	{"authorize-as", OPTION_TEXT, OPTION_ACCOUNT, IN_ACCOUNT(authorize_as), 0, 0, NULL, NULL,
+		"the user whose mail it is, where 'user' logs in for another"},
 	{"auth", OPTION_NAMES, ANY_ACCOUNT, IN_ACCOUNT(auth), 0, 0, mechanism_names,
 		"auto", "login mechanisms in the order of their use"},
 

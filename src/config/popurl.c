@@ -10,6 +10,7 @@
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "config/option.h"
+#include "config/token.h"
 
 #define SCHEME "pop://"
 
@@ -181,7 +182,7 @@ popurl_parse(const char *url, const char *tls, struct account *out, struct error
 	char quoted[QUOTE_SIZE];
 
 	option_set_presets(out, OPTION_ACCOUNT);
-	if (parse(url, tls, out, err) != 0)
+	if (parse(url, tls, out, err) != 0 || token_check(out, err) != 0)
 		goto fail;
 	out->name = make_name(out);
 	if (account_is_name(out->name))

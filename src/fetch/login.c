@@ -1,11 +1,14 @@
 #include "fetch/login.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/quote.h"
+#include "base/xalloc.h"
 #include "config/mechanism.h"
 #include "fetch/auth/choice.h"
+#include "fetch/oauth.h"
 #include "fetch/pop3.h"
 #include "fetch/sasl.h"
 
@@ -107,23 +110,50 @@ try_apop(struct conn *conn, const struct login *login, struct error *err)
 	return reply.ok ? ATTEMPT_OK : refused(conn, login, MECHANISM_APOP, &reply, err);
 }
 
+/* What a server said against a token, behind the refusal that it ended in. */
+static void
+add_refusal(const struct conn *conn, struct oauth_refusal *refusal, struct error *err)
+{
+	char shown[OAUTH_SHOWN_SIZE];
+	size_t len = strlen(err->text);
+
+	refusal->status[conn_mask(conn, refusal->status, strlen(refusal->status))] = '\0';
+	refusal->scope[conn_mask(conn, refusal->scope, strlen(refusal->scope))] = '\0';
+	if (oauth_refusal_show(refusal, shown)[0] != '\0')
+		snprintf(err->text + len, sizeof(err->text) - len, " (of the token it says: %s)",
+			shown);
+}
+
+static void
+judge_token(const struct conn *conn, const struct login *login, struct oauth_refusal *refusal,
+	struct error *err)
+{
+	if (login->wants_token != NULL)
+		*login->wants_token = err->class == ERROR_AUTH && oauth_refusal_may_pass(refusal);
+	add_refusal(conn, refusal, err);
+}
+
 static enum attempt
 try_mechanism(struct conn *conn, const struct login *login, const char *name, struct error *err)
 {
+	struct oauth_refusal refusal = {0};
 	const struct mech_settings settings = {
 		.mechanism = name,
 		.host = login->account->host,
 		.user = login->account->user,
+		.authorize_as = login->account->authorize_as,
 		.password = login->password,
 		.key_bits = conn_key_bits(conn),
 		.local_name = conn_local_name(conn),
 		.remote_name = conn_remote_name(conn),
+		.refusal = &refusal,
 	};
 	/*
 	 * A mechanism that is forced and not listed gets no initial response (RFC 5034
-	 * section 4).
+	 * section 4); XOAUTH2 never: Exchange ends the connection at one.
 	 */
-	bool may_start = pop3_capabilities_has_mechanism(login->caps, name);
+	bool may_start =
+		pop3_capabilities_has_mechanism(login->caps, name) && strcmp(name, "XOAUTH2") != 0;
 	enum pop3_auth_end end;
 	struct pop3_reply reply;
 
@@ -132,6 +162,8 @@ try_mechanism(struct conn *conn, const struct login *login, const char *name, st
 	if (end == POP3_AUTH_OK)
 		return ATTEMPT_OK;
 	refused(conn, login, name, &reply, err);
+	if (mechanism_takes_token(name) && end == POP3_AUTH_REFUSED)
+		judge_token(conn, login, &refusal, err);
 	return end == POP3_AUTH_UNSUPPORTED ? ATTEMPT_NEXT : ATTEMPT_STOP;
 }
 
@@ -206,6 +238,29 @@ try_all(struct conn *conn, const struct login *login, char used_out[static LOGIN
 	return -1;
 }
 
+/* Octets of a secret that are worth hiding where they stand in the middle of base64. */
+#define HIDDEN_MIN 8
+
+/*
+ * As base64 has it behind `before` other octets, without the characters that depend on what stands
+ * around it.
+ */
+static void
+hide_encoded(struct conn *conn, const struct secret *password, size_t before)
+{
+	static const size_t shared[] = {0, 2, 3};
+	char *padded = xcalloc(before + password->len, 1), *encoded;
+	size_t len = (before + password->len) * 8 / 6;
+
+	memcpy(padded + before, password->data, password->len);
+	encoded = mech_base64_encode(padded, before + password->len);
+	if (len > shared[before] + HIDDEN_MIN)
+		conn_hide(conn, encoded + shared[before], len - shared[before]);
+	mech_base64_free(encoded);
+	secret_wipe(padded, before + password->len);
+	free(padded);
+}
+
 /* As LOGIN sends it, and as it stands in what other mechanisms send. */
 static void
 hide_password(struct conn *conn, const struct secret *password)
@@ -218,6 +273,8 @@ hide_password(struct conn *conn, const struct secret *password)
 	encoded = mech_base64_encode(password->data, password->len);
 	conn_hide(conn, encoded, strlen(encoded));
 	mech_base64_free(encoded);
+	for (size_t before = 0; before < 3; before++)
+		hide_encoded(conn, password, before);
 }
 
 int

@@ -8,6 +8,8 @@
 #ifndef POPHAUL_FETCH_LOGIN_H
 #define POPHAUL_FETCH_LOGIN_H
 
+#include <stdbool.h>
+
 #include "base/error.h"
 #include "base/secret.h"
 #include "config/account.h"
@@ -22,6 +24,7 @@ struct login {
 	const struct secret *password; /* may be unset: mechanisms that need one then fail here */
 	const struct pop3_capabilities *caps;
 	const char *timestamp; /* of the greeting, "" for none */
+	bool *wants_token;     /* out: a token was refused in a way that a fresh one may not be */
 };
 
 /*

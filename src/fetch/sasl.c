@@ -11,6 +11,8 @@
 
 #include "base/quote.h"
 #include "base/xalloc.h"
+#include "config/mechanism.h"
+#include "fetch/oauth.h"
 
 /* The service name of POP3 (RFC 5034 section 4): Kerberos principals are pop/HOST@REALM. */
 #define SERVICE "pop"
@@ -118,6 +120,8 @@ mech_prepare(struct error *err)
 		return 0;
 	sasl_set_alloc(malloc, calloc, wiping_realloc, wiping_free);
 	code = sasl_client_init(callbacks);
+	if (code == SASL_OK)
+		code = oauth_register();
 	if (code != SASL_OK)
 		return error_set(err, ERROR_SYSTEM, "the SASL library cannot be set up: %s",
 			sasl_errstring(code, NULL, NULL));
@@ -144,16 +148,19 @@ mech_is_available(const char *mechanism)
 		if (strlen(*list) == len && strncasecmp(*list, mechanism, len) == 0)
 			return true;
 	}
-	return false;
+	/* The library's list is that of its start, before it was given ours. */
+	return strcasecmp(mechanism, "OAUTHBEARER") == 0 || strcasecmp(mechanism, "XOAUTH2") == 0;
 }
 
-/* SASL_CB_USER, whom to act for: nobody else; SASL_CB_AUTHNAME, who we are. */
+/* SASL_CB_USER, whom to act for, "" for nobody else; SASL_CB_AUTHNAME, who we are. */
 static int
 get_name(void *context, int id, const char **result, unsigned *len)
 {
 	const struct mech *mech = context;
-	const char *name = id == SASL_CB_AUTHNAME ? mech->settings->user : "";
+	const char *name = mech->settings->user;
 
+	if (id == SASL_CB_USER)
+		name = mech->settings->authorize_as != NULL ? mech->settings->authorize_as : "";
 	*result = name;
 	if (len != NULL)
 		*len = (unsigned)strlen(name);
@@ -347,6 +354,8 @@ mech_step(struct mech *mech, const void *challenge, size_t len, struct mech_data
 	if (mech->steps++ == 0 && strncmp(mech->settings->mechanism, "SCRAM-", 6) == 0 &&
 		check_scram_challenge(mech, challenge, len, err) != 0)
 		return -1;
+	if (mech->settings->refusal != NULL && mechanism_takes_token(mech->settings->mechanism))
+		oauth_refusal_read(mech->settings->refusal, challenge, len);
 	mech->is_done = false;
 	code = sasl_client_step(mech->conn, challenge, (unsigned)len, NULL, &data, &out_len);
 	return take_result(mech, code, data, out_len, response, err);

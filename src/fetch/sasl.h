@@ -21,14 +21,18 @@
 /* Load the library with a wiping allocator and only the plug-ins we know. ERROR_SYSTEM. */
 int mech_prepare(struct error *err) __attribute__((warn_unused_result));
 
+struct oauth_refusal;
+
 struct mech_settings {
 	const char *mechanism; /* one, upper case */
 	const char *host;
 	const char *user;
-	const struct secret *password;
-	unsigned key_bits;      /* of the TLS cipher, 0 in clear */
-	const char *local_name; /* "ADDRESS;PORT" */
+	const char *authorize_as;      /* the user to act for; NULL: `user` */
+	const struct secret *password; /* or token */
+	unsigned key_bits;             /* of the TLS cipher, 0 in clear */
+	const char *local_name;        /* "ADDRESS;PORT" */
 	const char *remote_name;
+	struct oauth_refusal *refusal; /* filled when the server refuses a token; NULL: drop it */
 };
 
 struct mech_data {

@@ -117,6 +117,53 @@ test_named(void)
 	}
 }
 
+/* An account with a token (K), or on behalf of another user (A). */
+static void
+test_tokens_and_other_users(void)
+{
+	static const struct {
+		const char *has, *list, *want;
+	} cases[] = {
+		{"TK",  EVERYTHING " OAUTHBEARER XOAUTH2",       "OAUTHBEARER XOAUTH2"},
+		{"TK",  "SASL XOAUTH2 PLAIN",                    "XOAUTH2"            },
+		{"TK",  "USER",				  ""                   },
+		{"T",   "SASL XOAUTH2 OAUTHBEARER",              ""                   },
+		{"TKA", "SASL XOAUTH2 OAUTHBEARER",              "OAUTHBEARER"        },
+		{"K",   "SASL XOAUTH2 OAUTHBEARER",              ""                   },
+		{"NK",  "SASL XOAUTH2 OAUTHBEARER",              ""                   },
+		{"TA",  "SASL PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1", "SCRAM-SHA-1 PLAIN"  },
+		{"TA",  "SASL LOGIN CRAM-MD5",                   ""                   },
+		{"TA",  "USER",				  ""                   },
+	};
+	static const char *const cannot[] = {
+		"LOGIN", "CRAM-MD5", "XOAUTH2", "NTLM", "USER", "APOP"};
+	size_t count = 0;
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		const char *names[CHOICE_MAX];
+		struct pop3_capabilities caps;
+		struct account account;
+		struct choice choice = make_choice(cases[i].has, &account, &caps, cases[i].list);
+		char got[512] = "";
+
+		account.token_file = strchr(cases[i].has, 'K') != NULL ? (char *)"/t" : NULL;
+		account.authorize_as = strchr(cases[i].has, 'A') != NULL ? (char *)"joe" : NULL;
+		count = choice_list(&choice, names);
+		for (size_t k = 0; k < count; k++)
+			snprintf(got + strlen(got), sizeof got - strlen(got), "%s%s",
+				k != 0 ? " " : "", names[k]);
+		CHECK_STR(got, cases[i].want);
+	}
+	count = 0;
+	for (size_t i = 0; mechanism_names[i] != NULL; i++)
+		count += mechanism_find(mechanism_names[i])->authorizes ? 0 : 1;
+	CHECK(count == sizeof cannot / sizeof *cannot);
+	for (size_t i = 0; i < sizeof cannot / sizeof *cannot; i++)
+		CHECK(!mechanism_find(cannot[i])->authorizes);
+	CHECK(mechanism_takes_token("XOAUTH2") && mechanism_takes_token("OAUTHBEARER"));
+	CHECK(!mechanism_takes_token("PLAIN") && !mechanism_takes_token("X"));
+}
+
 static void
 test_what_accounts_need(void)
 {
@@ -141,6 +188,9 @@ test_what_accounts_need(void)
 		CHECK(account_needs_password(&account) == cases[i].password);
 		CHECK(account_needs_open_login(&account) == cases[i].open);
 	}
+	account.auth = NULL;
+	account.token_file = (char *)"/t";
+	CHECK(!account_needs_password(&account));
 	for (size_t i = 0; mechanism_names[i] != NULL; i++)
 		CHECK_STR(mechanism_find(mechanism_names[i])->name, mechanism_names[i]);
 	CHECK(mechanism_find("plain") == NULL && mechanism_find("") == NULL);
@@ -155,6 +205,7 @@ main(void)
 		return check_done();
 	test_automatic_order();
 	test_named();
+	test_tokens_and_other_users();
 	test_what_accounts_need();
 	return check_done();
 }

@@ -101,8 +101,35 @@ static const struct conf_case CASES[] = {
 	{"account a { host = \"h:995\" user = u deliver = \"mbox:/x\" }",
 		"FILE:1: host: 'h:995' is no host name or address (a port goes into 'port')"},
 	{"account a { " ACCOUNT_OK " password = x password-file = /x }",
-		"FILE:1: account 'a' has more than one of 'password', 'password-file' and "
-		"'password-command'"},
+		"FILE:1: account 'a' has both 'password' and 'password-file': a password or token "
+		"has one source"},
+	{"account a { " ACCOUNT_OK " password-command = x\n token-command = y }",
+		"FILE:2: account 'a' has both 'password-command' and 'token-command': a password "
+		"or token has one source"},
+	{"defaults { token-command = x\n password-command = y } account a { " ACCOUNT_OK " }",
+		"FILE:1: 'defaults' has both 'password-command' and 'token-command': a password or "
+		"token has one source"},
+	{"defaults { token-command = x } account a { " ACCOUNT_OK " password-file = /y }", ""},
+	{"defaults { password-command = x } account a { " ACCOUNT_OK " token-file = /y }", ""},
+	{"account a { " ACCOUNT_OK " token-file = /y auth = xoauth2 }", ""},
+	{"account a { " ACCOUNT_OK " token-file = y }",
+		"FILE:1: token-file: 'y' is a relative path: it must begin with / or ~/"},
+	{"account a { " ACCOUNT_OK " token-command = '' }", "FILE:1: token-command: is empty"},
+	{"defaults { token-file = /y }",
+		"FILE:1: 'token-file' cannot stand in 'defaults': it belongs in an account"},
+	{"account a { " ACCOUNT_OK " token-command = y tls = none }",
+		"FILE:1: account 'a': a token needs TLS, for whoever reads it is the user: set "
+		"'tls' to implicit or starttls"},
+	{"account a { " ACCOUNT_OK " token-command = y auth = {XOAUTH2, PLAIN} }",
+		"FILE:1: account 'a': auth: PLAIN takes no token, and there is one: use "
+		"OAUTHBEARER or XOAUTH2, or leave 'auth' out"},
+	{"account a { " ACCOUNT_OK " password = y auth = oauthbearer }",
+		"FILE:1: account 'a': auth: OAUTHBEARER takes a token, not a password: set "
+		"'token-command' or 'token-file'"},
+	{"account a { " ACCOUNT_OK " authorize-as = \"a\\nb\" }",
+		"FILE:1: authorize-as: 'a\\nb' has a control character (such as a line end)"},
+	{"defaults { authorize-as = x } account a { " ACCOUNT_OK " }",
+		"FILE:1: 'authorize-as' cannot stand in 'defaults': it belongs in an account"},
 	{"account a { " ACCOUNT_OK " password-file = x }",
 		"FILE:1: password-file: 'x' is a relative path: it must begin with / or ~/"},
 	{"account a { " ACCOUNT_OK "\n user = v }",

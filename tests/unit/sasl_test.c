@@ -138,6 +138,24 @@ test_plain(void)
 	mech_free(mech);
 }
 
+/* RFC 4616: whom to act for stands first, and in SCRAM (RFC 5802 section 5.1) behind "a=". */
+static void
+test_authorization(void)
+{
+	static const char plain[] = "joe\0jane\0s3cret", scram[] = "n,a=joe,n=jane,r=";
+	struct mech_data initial;
+	struct mech *mech;
+
+	settings.authorize_as = "joe";
+	mech = start("PLAIN", "jane", "s3cret", &initial);
+	CHECK_BYTES(initial.data, initial.len, plain, sizeof plain - 1);
+	mech_free(mech);
+	mech = start("SCRAM-SHA-256", "jane", "s3cret", &initial);
+	CHECK(initial.len > sizeof scram && memcmp(initial.data, scram, sizeof scram - 1) == 0);
+	mech_free(mech);
+	settings.authorize_as = NULL;
+}
+
 static void
 test_login(void)
 {
@@ -181,10 +199,10 @@ test_failures_on_this_side(void)
 	struct mech_data data;
 	struct error err;
 
-	settings.mechanism = "XOAUTH2";
+	settings.mechanism = "OTP";
 	CHECK(mech_start(&settings, &data, &err) == NULL);
 	CHECK(err.class == ERROR_AUTH);
-	CHECK(strstr(err.text, "has no XOAUTH2") != NULL);
+	CHECK(strstr(err.text, "has no OTP") != NULL);
 
 	no_password.mechanism = "PLAIN";
 	no_password.password = &none;
@@ -361,6 +379,7 @@ main(void)
 	test_base64_decode_is_strict();
 	test_known_plugins_only();
 	test_plain();
+	test_authorization();
 	test_login();
 	test_cram_md5();
 	test_failures_on_this_side();

@@ -17,6 +17,9 @@ static const char *const order_secure[] = {"EXTERNAL", "SCRAM-SHA-512-PLUS", "SC
 static const char *const order_clear[] = {"SCRAM-SHA-512", "SCRAM-SHA-384", "SCRAM-SHA-256",
 	"SCRAM-SHA-224", "SCRAM-SHA-1", "CRAM-MD5", "PLAIN", "LOGIN", MECHANISM_USER_PASS, NULL};
 
+/* No password is in it that another mechanism could use. */
+static const char *const order_token[] = {"OAUTHBEARER", "XOAUTH2", NULL};
+
 int
 choice_allows(const struct choice *choice, const char *name, struct error *err)
 {
@@ -34,6 +37,11 @@ choice_allows(const struct choice *choice, const char *name, struct error *err)
 	if (mechanism->proof == MECHANISM_CERTIFICATE && !choice->has_certificate)
 		return error_set(err, ERROR_AUTH,
 			"%s needs a client certificate, and the account has none", name);
+	if (!mechanism->authorizes && choice->account->authorize_as != NULL)
+		return error_set(err, ERROR_AUTH,
+			"%s cannot log in on behalf of another user (authorize-as); PLAIN and "
+			"SCRAM can",
+			name);
 	if (mechanism->binds && !choice->can_bind)
 		return error_set(err, ERROR_AUTH,
 			"%s: this TLS connection has nothing to bind the login to", name);
@@ -57,7 +65,9 @@ is_offered(const struct choice *choice, const char *name)
 size_t
 choice_list(const struct choice *choice, const char *out[static CHOICE_MAX])
 {
-	const char *const *order = choice->is_secure ? order_secure : order_clear;
+	const char *const *order = account_has_token(choice->account) ? order_token
+		: choice->is_secure                                   ? order_secure
+								      : order_clear;
 	char *const *named = choice->account->auth;
 	size_t count = 0;
 

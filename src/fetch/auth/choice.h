@@ -7,6 +7,9 @@
  *	- SCRAM, strong before weak;
  *	- PLAIN, LOGIN, CRAM-MD5, USER/PASS; in clear CRAM-MD5 comes before PLAIN.
  *
+ * With a token, only OAUTHBEARER and XOAUTH2, in this order. On behalf of another user
+ * (`authorize-as`), none that cannot say so: it would open the mailbox of who logs in.
+ *
  * Never by itself: APOP, DIGEST-MD5 and NTLM, which are weak, and those of Kerberos, for which
  * somebody has to have got a ticket. With `auth`, exactly what it names, in its order, listed or
  * not.
