@@ -67,7 +67,7 @@ is_sanitized() {
 	[ "$(uname -m)" = x86_64 ] || skip "not an x86 processor"
 	! is_sanitized || skip "the sanitizer has frames of its own"
 	# A function with more than a page of locals probes the stack: or $0, (%rsp).
-	objdump -d "$PROGRAM" | grep -Eq 'or[qlb] +\$0x0,(0x[0-9a-f]+)?\((%rsp)\)'
+	objdump -d "$PROGRAM" | grep -Eq 'or[qlb] +.0x0,(0x[0-9a-f]+)?\((%rsp)\)'
 }
 
 @test "a format that is not a constant does not compile" {

@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/xalloc.h"
 #include "poll/limits.h"
 #include "poll/progress.h"
@@ -149,16 +150,21 @@ start_account(struct pass *pass, size_t account)
 		.accounts = settings->accounts,
 		.account_count = settings->count,
 	};
+	struct account *starting = settings->accounts[account];
 	struct slot *slot = free_slot(pass);
 	struct link_report failed = {.ok = false, .class = ERROR_SYSTEM};
 	struct error err;
+	int result;
 
 	/* limits_next() names no account while all slots are taken. */
 	assert(slot != NULL);
 	*slot = (struct slot){.account = account};
-	set_limit(slot, settings->accounts[account]);
+	set_limit(slot, starting);
 	limits_start(&pass->limits, account);
-	if (worker_start(&slot->worker, settings->accounts[account], &how, &err) == 0)
+	result = worker_start(&slot->worker, starting, &how, &err);
+	/* The worker has it. */
+	secret_release(&starting->password);
+	if (result == 0)
 		return;
 	limits_end(&pass->limits, account);
 	end_account(pass, account, &failed, err.text);

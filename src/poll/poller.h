@@ -34,7 +34,10 @@ struct poller_settings {
 	int no_mail_status; /* when all went well and nothing was fetched */
 };
 
-/* The pass. Returns the exit status: the gravest of all accounts. Logs what went wrong. */
+/*
+ * The pass. Returns the exit status: the gravest of all accounts. Logs what went wrong. The passwords
+ * that accounts have are wiped as soon as their workers have them.
+ */
 int poller_run(const struct poller_settings *settings);
 
 #endif
