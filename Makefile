@@ -61,7 +61,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*_test.c))
 FAKEPOP := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fakepop/*.c))
 PROGRAM := $(BUILD)/pophaul
-HELPERS := $(if $(FAKEPOP),$(BUILD)/tests/fakepop/fakepop)
+HELPERS := $(BUILD)/tests/fakepop/fakepop $(BUILD)/tests/saslpop/saslpop
 REPLAYS := $(patsubst %_fuzz.c,$(BUILD)/%_replay,$(wildcard tests/fuzz/*_fuzz.c))
 # The main() of replays; tests/fuzz/run puts the flag of a fuzzing engine in its place.
 FUZZER  := $(BUILD)/tests/fuzz/replay.o
@@ -74,7 +74,8 @@ all: $(PROGRAM)
 
 $(PROGRAM): $(BUILD)/src/main.o $(BUILD)/libpophaul.a
 $(UNITS): %: %.o $(BUILD)/libpophaul.a
-$(HELPERS): $(FAKEPOP)
+$(BUILD)/tests/fakepop/fakepop: $(FAKEPOP)
+$(BUILD)/tests/saslpop/saslpop: %: %.o
 $(REPLAYS): %_replay: %_fuzz.o $(BUILD)/tests/fuzz/world.o $(BUILD)/tests/fuzz/remains.o $(filter %.o,$(FUZZER)) $(BUILD)/libpophaul.a
 $(REPLAYS): private OUR_LDFLAGS += -Wl,--wrap=poll $(filter-out %.o,$(FUZZER))
 $(PROGRAM) $(UNITS) $(HELPERS) $(REPLAYS):
@@ -146,4 +147,4 @@ help:
 	@echo 'install    to PREFIX ($(PREFIX)), under DESTDIR; uninstall takes it back'
 	@echo 'clean      remove build/          dist   make a release archive from HEAD'
 
--include $(OBJECTS:.o=.d) $(BUILD)/src/main.d $(UNITS:=.d) $(FAKEPOP:.o=.d) $(wildcard $(BUILD)/tests/fuzz/*.d)
+-include $(OBJECTS:.o=.d) $(BUILD)/src/main.d $(UNITS:=.d) $(FAKEPOP:.o=.d) $(HELPERS:=.d) $(wildcard $(BUILD)/tests/fuzz/*.d)

@@ -54,3 +54,11 @@ mechanism_takes_token(const char *name)
 
 	return mechanism != NULL && mechanism->proof == MECHANISM_TOKEN;
 }
+
+bool
+mechanism_binds(const char *name)
+{
+	const struct mechanism *mechanism = mechanism_find(name);
+
+	return mechanism != NULL && mechanism->binds;
+}

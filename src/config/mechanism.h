@@ -35,6 +35,9 @@ const struct mechanism *mechanism_find(const char *name);
 /* Whether `name` is one whose proof is a token. */
 bool mechanism_takes_token(const char *name);
 
+/* Whether this one binds; false for those that we do not know, too. */
+bool mechanism_binds(const char *name);
+
 /* All their names, NULL-ended. */
 extern const char *const mechanism_names[];
 

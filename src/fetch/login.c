@@ -11,6 +11,7 @@
 #include "fetch/oauth.h"
 #include "fetch/pop3.h"
 #include "fetch/sasl.h"
+#include "fetch/wire/tls.h"
 
 /* One candidate's attempt. */
 enum attempt {
@@ -133,9 +134,22 @@ judge_token(const struct conn *conn, const struct login *login, struct oauth_ref
 	add_refusal(conn, refusal, err);
 }
 
-static enum attempt
-try_mechanism(struct conn *conn, const struct login *login, const char *name, struct error *err)
+/* A right password is refused, too, where TLS does not end at the server, or is bound to otherwise. */
+static void
+explain_binding(struct error *err)
 {
+	size_t len = strlen(err->text);
+
+	snprintf(err->text + len, sizeof err->text - len,
+		" (the password is wrong, TLS ends at somebody who is not the server, or the "
+		"server binds to TLS in another way)");
+}
+
+static enum attempt
+try_mechanism(struct conn *conn, const struct login *login, const struct choice *choice,
+	const char *name, struct error *err)
+{
+	bool binds = mechanism_binds(name) || choice_could_bind(choice, name);
 	struct oauth_refusal refusal = {0};
 	const struct mech_settings settings = {
 		.mechanism = name,
@@ -143,6 +157,7 @@ try_mechanism(struct conn *conn, const struct login *login, const char *name, st
 		.user = login->account->user,
 		.authorize_as = login->account->authorize_as,
 		.password = login->password,
+		.binding = binds ? choice->binding : NULL,
 		.key_bits = conn_key_bits(conn),
 		.local_name = conn_local_name(conn),
 		.remote_name = conn_remote_name(conn),
@@ -162,9 +177,13 @@ try_mechanism(struct conn *conn, const struct login *login, const char *name, st
 	if (end == POP3_AUTH_OK)
 		return ATTEMPT_OK;
 	refused(conn, login, name, &reply, err);
-	if (mechanism_takes_token(name) && end == POP3_AUTH_REFUSED)
+	if (end == POP3_AUTH_UNSUPPORTED)
+		return ATTEMPT_NEXT;
+	if (mechanism_takes_token(name))
 		judge_token(conn, login, &refusal, err);
-	return end == POP3_AUTH_UNSUPPORTED ? ATTEMPT_NEXT : ATTEMPT_STOP;
+	else if (mechanism_binds(name) && err->class == ERROR_AUTH)
+		explain_binding(err);
+	return ATTEMPT_STOP;
 }
 
 static enum attempt
@@ -177,23 +196,26 @@ try_candidate(struct conn *conn, const struct login *login, const struct choice 
 		return try_user_pass(conn, login, err);
 	if (strcmp(name, MECHANISM_APOP) == 0)
 		return try_apop(conn, login, err);
-	return try_mechanism(conn, login, name, err);
+	return try_mechanism(conn, login, choice, name, err);
 }
 
+/* `binding` is room that the result points to. */
 static struct choice
-make_choice(const struct conn *conn, const struct login *login)
+make_choice(const struct conn *conn, const struct login *login, struct tls_binding *binding)
 {
 	return (struct choice){
 		.account = login->account,
 		.caps = login->caps,
 		.is_secure = conn_is_secure(conn),
+		.binding = conn_get_binding(conn, binding) ? binding : NULL,
 	};
 }
 
 const char *
 login_choose(const struct conn *conn, const struct login *login)
 {
-	const struct choice choice = make_choice(conn, login);
+	struct tls_binding binding;
+	const struct choice choice = make_choice(conn, login, &binding);
 
 	return choice_first(&choice);
 }
@@ -211,7 +233,8 @@ static int
 try_all(struct conn *conn, const struct login *login, char used_out[static LOGIN_NAME_MAX],
 	struct error *err)
 {
-	const struct choice choice = make_choice(conn, login);
+	struct tls_binding binding;
+	const struct choice choice = make_choice(conn, login, &binding);
 	const char *candidates[CHOICE_MAX];
 	size_t count = choice_list(&choice, candidates);
 	struct error failure = {.class = ERROR_AUTH};

@@ -7,6 +7,7 @@
 #include "base/buf.h"
 #include "base/digest.h"
 #include "base/quote.h"
+#include "config/mechanism.h"
 
 /* A command's line with its CRLF (RFC 2449 section 4). */
 #define COMMAND_MAX 255
@@ -297,7 +298,7 @@ answer_challenge(struct exchange *exchange, const char *text, size_t len, struct
 
 /*
  * Dovecot says [AUTH] to a mechanism that it does not have: before we said anything that
- * is no verdict on us.
+ * is no verdict on us. Nor is what a server says that binds to TLS in another way than this side.
  */
 static bool
 is_unsupported(const struct exchange *exchange, const struct pop3_reply *reply)
@@ -305,7 +306,8 @@ is_unsupported(const struct exchange *exchange, const struct pop3_reply *reply)
 	if (exchange->sent_proof)
 		return false;
 	return reply->code == POP3_CODE_NONE ||
-		(reply->code == POP3_CODE_AUTH && !exchange->sent_any);
+		(reply->code == POP3_CODE_AUTH &&
+			(!exchange->sent_any || mechanism_binds(exchange->name)));
 }
 
 static int

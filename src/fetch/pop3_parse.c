@@ -305,6 +305,15 @@ add_utf8(struct pop3_capabilities *caps, const char *data, size_t len)
 	}
 }
 
+static void
+add_implementation(struct pop3_capabilities *caps, const char *line, size_t len)
+{
+	const char *name;
+	size_t name_len = next_word(&line, &len, &name);
+
+	caps->is_cyrus = word_is(name, name_len, "CYRUS");
+}
+
 void
 pop3_capabilities_add(struct pop3_capabilities *caps, const char *line, size_t len)
 {
@@ -334,6 +343,8 @@ pop3_capabilities_add(struct pop3_capabilities *caps, const char *line, size_t l
 		add_login_delay(caps, line, len);
 	else if (word_is(tag, tag_len, "UTF8"))
 		add_utf8(caps, line, len);
+	else if (word_is(tag, tag_len, "IMPLEMENTATION"))
+		add_implementation(caps, line, len);
 }
 
 bool

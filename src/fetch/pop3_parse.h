@@ -102,6 +102,7 @@ struct pop3_capabilities {
 	bool auth_resp_code;
 	bool utf8;
 	bool utf8_user; /* UTF-8 in user name and password too */
+	bool is_cyrus;  /* IMPLEMENTATION names Cyrus IMAP */
 	bool sasl;      /* there was a SASL line, perhaps of no name */
 	bool has_expire;
 	int64_t expire_days; /* -1: never, or not told; 0: may not leave mail */

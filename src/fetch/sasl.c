@@ -5,6 +5,7 @@
 #include <malloc.h>
 #include <sasl/sasl.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -13,6 +14,7 @@
 #include "base/xalloc.h"
 #include "config/mechanism.h"
 #include "fetch/oauth.h"
+#include "fetch/wire/tls.h"
 
 /* The service name of POP3 (RFC 5034 section 4): Kerberos principals are pop/HOST@REALM. */
 #define SERVICE "pop"
@@ -27,6 +29,9 @@
 /* libsasl2 takes unsigned lengths, and no exchange needs more than a line. */
 #define CHALLENGE_MAX 65536
 
+/* The library's own bound is 20. */
+#define NAME_MAX_LEN 32
+
 /* The callbacks of one exchange: user, authname, realm, password, end. */
 #define CALLBACK_COUNT 5
 
@@ -36,6 +41,7 @@ struct mech {
 	sasl_secret_t *password;
 	size_t password_size;
 	sasl_callback_t callbacks[CALLBACK_COUNT];
+	sasl_channel_binding_t binding;
 	unsigned steps; /* challenges answered */
 	bool is_done;
 };
@@ -233,12 +239,48 @@ static int
 set_properties(struct mech *mech, struct error *err)
 {
 	sasl_security_properties_t properties = {.security_flags = SASL_SEC_NOANONYMOUS};
+	const struct tls_binding *binding = mech->settings->binding;
 	sasl_ssf_t strength = mech->settings->key_bits;
 	int code = sasl_setprop(mech->conn, SASL_SEC_PROPS, &properties);
 
 	if (code == SASL_OK && strength != 0)
 		code = sasl_setprop(mech->conn, SASL_SSF_EXTERNAL, &strength);
+	/* EXTERNAL is there only for a connection that has proved somebody; who that is is not sent. */
+	if (code == SASL_OK && strcmp(mech->settings->mechanism, "EXTERNAL") == 0)
+		code = sasl_setprop(mech->conn, SASL_AUTH_EXTERNAL, mech->settings->user);
+	if (code == SASL_OK && binding != NULL) {
+		mech->binding = (sasl_channel_binding_t){
+			.name = binding->type, .len = binding->len, .data = binding->data};
+		code = sasl_setprop(mech->conn, SASL_CHANNEL_BINDING, &mech->binding);
+	}
 	return code == SASL_OK ? 0 : library_error(mech, code, err);
+}
+
+/*
+ * The library takes a single name for one without an alternative and then says that the client
+ * cannot bind. The same name twice is no choice either, but is told as "could have, if you could".
+ */
+static int
+start_library(struct mech *mech, const char **data, unsigned *len)
+{
+	const struct mech_settings *settings = mech->settings;
+	char list[2 * NAME_MAX_LEN + 2];
+	const char *chosen;
+
+	snprintf(list, sizeof list, "%s", settings->mechanism);
+	if (settings->binding != NULL && !mechanism_binds(settings->mechanism))
+		snprintf(list, sizeof list, "%s %s", settings->mechanism, settings->mechanism);
+	return sasl_client_start(mech->conn, list, NULL, data, len, &chosen);
+}
+
+/* Where a plug-in is to be had that is missing here. */
+static const char *
+package_of(const char *mechanism)
+{
+	const struct mechanism *known = mechanism_find(mechanism);
+
+	return known != NULL && known->proof == MECHANISM_TICKET ? "libsasl2-modules-gssapi-mit"
+								 : "libsasl2-modules";
 }
 
 /* Take what a library call gave; its code becomes 0 or -1. */
@@ -258,15 +300,17 @@ static int
 begin(struct mech *mech, struct mech_data *initial, struct error *err)
 {
 	const struct mech_settings *settings = mech->settings;
-	const char *data = NULL, *chosen = NULL;
+	const char *data = NULL;
 	unsigned len = 0;
 	int code;
 
 	if (!mech_is_available(settings->mechanism))
 		return error_set(err, ERROR_AUTH,
-			"this installation of Cyrus SASL has no %s (on Debian it is in "
-			"libsasl2-modules)",
-			settings->mechanism);
+			"this installation of Cyrus SASL has no %s (on Debian it is in %s)",
+			settings->mechanism, package_of(settings->mechanism));
+	if (mechanism_binds(settings->mechanism) && settings->binding == NULL)
+		return error_set(
+			err, ERROR_AUTH, "%s: there is nothing to bind to", settings->mechanism);
 	set_callbacks(mech);
 	code = sasl_client_new(SERVICE, settings->host, settings->local_name, settings->remote_name,
 		mech->callbacks, 0, &mech->conn);
@@ -274,7 +318,7 @@ begin(struct mech *mech, struct mech_data *initial, struct error *err)
 		return library_error(mech, code, err);
 	if (set_properties(mech, err) != 0)
 		return -1;
-	code = sasl_client_start(mech->conn, settings->mechanism, NULL, &data, &len, &chosen);
+	code = start_library(mech, &data, &len);
 	if (code == SASL_NOMECH && mech->password == NULL)
 		return error_set(err, ERROR_AUTH, "%s: no password is known", settings->mechanism);
 	return take_result(mech, code, data, len, initial, err);

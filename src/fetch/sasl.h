@@ -24,13 +24,19 @@ int mech_prepare(struct error *err) __attribute__((warn_unused_result));
 struct oauth_refusal;
 
 struct mech_settings {
-	const char *mechanism; /* one, upper case */
+	const char *mechanism; /* one, upper case, as AUTH names it */
 	const char *host;
 	const char *user;
 	const char *authorize_as;      /* the user to act for; NULL: `user` */
 	const struct secret *password; /* or token */
-	unsigned key_bits;             /* of the TLS cipher, 0 in clear */
-	const char *local_name;        /* "ADDRESS;PORT" */
+	/*
+	 * What the connection has to bind to, for a -PLUS mechanism. For SCRAM without -PLUS it makes
+	 * the client say that it could have bound, so that a server whose offer of -PLUS got lost on
+	 * the way notices (RFC 5802 section 6). NULL: nothing, or nobody shall know.
+	 */
+	const struct tls_binding *binding;
+	unsigned key_bits;      /* of the TLS cipher, 0 in clear */
+	const char *local_name; /* "ADDRESS;PORT" */
 	const char *remote_name;
 	struct oauth_refusal *refusal; /* filled when the server refuses a token; NULL: drop it */
 };

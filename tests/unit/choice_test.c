@@ -15,6 +15,8 @@ static struct choice
 make_choice(
 	const char *has, struct account *account, struct pop3_capabilities *caps, const char *list)
 {
+	static const struct tls_binding binding = {.type = "tls-exporter", .len = 1};
+
 	*account = (struct account){
 		.tls = strchr(has, 'N') != NULL ? ACCOUNT_TLS_NONE : ACCOUNT_TLS_STARTTLS};
 	pop3_capabilities_init(caps);
@@ -24,7 +26,7 @@ make_choice(
 		.account = account,
 		.caps = caps,
 		.is_secure = strchr(has, 'T') != NULL,
-		.can_bind = strchr(has, 'B') != NULL,
+		.binding = strchr(has, 'B') != NULL ? &binding : NULL,
 		.has_certificate = strchr(has, 'C') != NULL,
 	};
 }
@@ -164,6 +166,39 @@ test_tokens_and_other_users(void)
 	CHECK(!mechanism_takes_token("PLAIN") && !mechanism_takes_token("X"));
 }
 
+/* RFC 5802 section 6: "y" is said where a server with -PLUS would have listed it, or somebody took it out. */
+static void
+test_could_bind(void)
+{
+	static const struct {
+		const char *has, *list;
+		const char *auth[3];
+		const char *name;
+		bool want;
+	} cases[] = {
+		{"TB", "SASL SCRAM-SHA-1",                    {NULL},                              "SCRAM-SHA-1", true },
+		{"T",  "SASL SCRAM-SHA-1",                    {NULL},                              "SCRAM-SHA-1", false},
+		{"N",  "SASL SCRAM-SHA-1",                    {NULL},                              "SCRAM-SHA-1", false},
+		{"TB", "SASL SCRAM-SHA-1 SCRAM-SHA-256-PLUS", {NULL},                              "SCRAM-SHA-1", false},
+		{"TB", "UIDL",				{NULL},                              "SCRAM-SHA-1", false},
+		{"TB", "SASL PLAIN",                          {NULL},                              "PLAIN",       false},
+		{"TB", "SASL SCRAM-SHA-1",                    {"SCRAM-SHA-1"},                     "SCRAM-SHA-1", false},
+		{"TB", "SASL SCRAM-SHA-1",                    {"SCRAM-SHA-1-PLUS", "SCRAM-SHA-1"}, "SCRAM-SHA-1",
+                 true												  },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct pop3_capabilities caps;
+		struct account account;
+		struct choice choice = make_choice(cases[i].has, &account, &caps, cases[i].list);
+
+		if (cases[i].auth[0] != NULL)
+			account.auth = (char **)(void *)cases[i].auth;
+		if (!CHECK(choice_could_bind(&choice, cases[i].name) == cases[i].want))
+			fprintf(stderr, "\tcase %zu\n", i);
+	}
+}
+
 static void
 test_what_accounts_need(void)
 {
@@ -206,6 +241,7 @@ main(void)
 	test_automatic_order();
 	test_named();
 	test_tokens_and_other_users();
+	test_could_bind();
 	test_what_accounts_need();
 	return check_done();
 }

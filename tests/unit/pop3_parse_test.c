@@ -248,7 +248,7 @@ test_capabilities(void)
 	CHECK(pop3_capabilities_has_mechanism(&caps, "XOAUTH2"));
 	CHECK(caps.has_login_delay && caps.login_delay == 300);
 	CHECK(caps.has_expire && caps.expire_days == 0);
-	CHECK(caps.utf8 && caps.utf8_user && caps.pipelining && !caps.top);
+	CHECK(caps.utf8 && caps.utf8_user && caps.pipelining && !caps.top && !caps.is_cyrus);
 
 	read_capabilities(
 		&caps, "SASL\nUTF8\nEXPIRE 30 USER\nLOGIN-DELAY 10 USER\nPIPELININGS\nTOPS");
@@ -261,6 +261,10 @@ test_capabilities(void)
 	CHECK(!caps.has_expire && caps.expire_days == -1 && caps.user && caps.stls);
 	read_capabilities(&caps, "EXPIRE NEVER");
 	CHECK(caps.has_expire && caps.expire_days == -1);
+	read_capabilities(&caps, "IMPLEMENTATION Cyrus POP3 3.6.1-4");
+	CHECK(caps.is_cyrus);
+	read_capabilities(&caps, "IMPLEMENTATION\nIMPLEMENTATION Cyrusish");
+	CHECK(!caps.is_cyrus);
 	read_capabilities(&caps, "");
 	CHECK(!caps.sasl && !caps.user && caps.expire_days == -1 && caps.login_delay == 0);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "fetch/wire/tls.h"
 
 #define SCRAM_HASH_SIZE 32
 
@@ -354,6 +355,74 @@ test_scram_challenges_refused(void)
 	}
 }
 
+/* RFC 5802 section 7: what the client's first message says about binding to the TLS connection. */
+static void
+test_scram_binding(void)
+{
+	static const struct tls_binding binding = {
+		.type = "tls-exporter", .len = 4, .data = "\x01\x02\0\xff"};
+	static const struct {
+		const char *mechanism;
+		const struct tls_binding *binding;
+		const char *header;
+		const char *bound; /* base64 of the header and the data */
+	} cases[] = {
+		{"SCRAM-SHA-256",      NULL,     "n,,n=jane,r=", "c=biws,r="                        },
+		{"SCRAM-SHA-256",      &binding, "y,,n=jane,r=", "c=eSws,r="                        },
+		{"SCRAM-SHA-1",        &binding, "y,,n=jane,r=", "c=eSws,r="                        },
+		{"SCRAM-SHA-256-PLUS", &binding,
+                 "p=tls-exporter,,n=jane,r=",                    "c=cD10bHMtZXhwb3J0ZXIsLAECAP8=,r="},
+		{"SCRAM-SHA-1-PLUS",   &binding,
+                 "p=tls-exporter,,n=jane,r=",                    "c=cD10bHMtZXhwb3J0ZXIsLAECAP8=,r="},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		size_t header_len = strlen(cases[i].header), bound_len = strlen(cases[i].bound);
+		struct mech_data data;
+		struct mech *mech;
+		struct error err;
+		char first[256];
+
+		settings.binding = cases[i].binding;
+		mech = start(cases[i].mechanism, "jane", "pencil", &data);
+		if (!CHECK(data.len > header_len &&
+			    memcmp(data.data, cases[i].header, header_len) == 0))
+			fprintf(stderr, "\tcase %zu: %.*s\n", i, (int)data.len, data.data);
+		snprintf(first, sizeof first, "r=%.*sSERVER,s=c2FsdHNhbHQ=,i=4096",
+			(int)(data.len - header_len), data.data + header_len);
+		CHECK(step(mech, first, &data, &err) == 0);
+		CHECK_BYTES(data.data, data.len < bound_len ? data.len : bound_len, cases[i].bound,
+			bound_len);
+		mech_free(mech);
+	}
+	settings.binding = NULL;
+}
+
+/* Nothing is said that could be bound to nothing. */
+static void
+test_binding_needs_data(void)
+{
+	struct mech_data data;
+	struct error err;
+
+	settings.mechanism = "SCRAM-SHA-256-PLUS";
+	CHECK(mech_start(&settings, &data, &err) == NULL);
+	CHECK(err.class == ERROR_AUTH);
+	CHECK_STR(err.text, "SCRAM-SHA-256-PLUS: there is nothing to bind to");
+}
+
+/* RFC 4422 appendix A: the certificate has said who we are; the response is there, and empty. */
+static void
+test_external(void)
+{
+	struct mech_data data = {0};
+	struct mech *mech = start("EXTERNAL", "jane", "", &data);
+
+	CHECK(data.data != NULL && data.len == 0);
+	CHECK(mech_is_done(mech));
+	mech_free(mech);
+}
+
 /* Two attempts at once do not share anything: no nonce comes twice. */
 static void
 test_nonces_differ(void)
@@ -385,6 +454,9 @@ main(void)
 	test_failures_on_this_side();
 	test_scram_signature();
 	test_scram_challenges_refused();
+	test_scram_binding();
+	test_binding_needs_data();
+	test_external();
 	test_nonces_differ();
 	secret_release(&password);
 	return check_done();

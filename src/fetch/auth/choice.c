@@ -42,10 +42,20 @@ choice_allows(const struct choice *choice, const char *name, struct error *err)
 			"%s cannot log in on behalf of another user (authorize-as); PLAIN and "
 			"SCRAM can",
 			name);
-	if (mechanism->binds && !choice->can_bind)
+	if (mechanism->binds && choice->binding == NULL)
 		return error_set(err, ERROR_AUTH,
 			"%s: this TLS connection has nothing to bind the login to", name);
 	return 0;
+}
+
+/*
+ * Cyrus IMAP binds to tls-unique on whatever it speaks, TLS 1.3 too, where GnuTLS has none, and says
+ * so only when it refuses the password.
+ */
+static bool
+binds_otherwise(const struct choice *choice)
+{
+	return choice->caps->is_cyrus && strcmp(choice->binding->type, "tls-unique") != 0;
 }
 
 /* Whether the automatic order may use it with this server. */
@@ -55,7 +65,8 @@ is_offered(const struct choice *choice, const char *name)
 	const struct pop3_capabilities *caps = choice->caps;
 	struct error ignored;
 
-	if (choice_allows(choice, name, &ignored) != 0)
+	if (choice_allows(choice, name, &ignored) != 0 ||
+		(mechanism_binds(name) && binds_otherwise(choice)))
 		return false;
 	if (strcmp(name, MECHANISM_USER_PASS) == 0)
 		return caps->user || !caps->known || !caps->sasl;
@@ -81,6 +92,32 @@ choice_list(const struct choice *choice, const char *out[static CHOICE_MAX])
 			out[count++] = order[i];
 	}
 	return count;
+}
+
+static bool
+names_binding(char *const *names)
+{
+	for (; *names != NULL; names++) {
+		if (mechanism_binds(*names))
+			return true;
+	}
+	return false;
+}
+
+bool
+choice_could_bind(const struct choice *choice, const char *name)
+{
+	char *const *named = choice->account->auth;
+
+	if (choice->binding == NULL || !choice->caps->sasl || strncmp(name, "SCRAM-", 6) != 0 ||
+		(named != NULL && !names_binding(named)))
+		return false;
+	for (const char *const *other = mechanism_names; *other != NULL; other++) {
+		if (mechanism_binds(*other) &&
+			pop3_capabilities_has_mechanism(choice->caps, *other))
+			return false;
+	}
+	return true;
 }
 
 const char *

@@ -3,7 +3,8 @@
  * order of `auth = "auto"`, where the server lists it and this side can do it:
  *
  *	- EXTERNAL, where the account has a client certificate;
- *	- SCRAM bound to the TLS connection (-PLUS), strong before weak;
+ *	- SCRAM bound to the TLS connection (-PLUS), strong before weak, unless the server is known
+ *	  to bind otherwise;
  *	- SCRAM, strong before weak;
  *	- PLAIN, LOGIN, CRAM-MD5, USER/PASS; in clear CRAM-MD5 comes before PLAIN.
  *
@@ -23,6 +24,7 @@
 #include "base/error.h"
 #include "config/account.h"
 #include "fetch/pop3_parse.h"
+#include "fetch/wire/tls.h"
 
 /* More than the automatic orders have, and than an account can sensibly name. */
 #define CHOICE_MAX 32
@@ -30,9 +32,9 @@
 struct choice {
 	const struct account *account;
 	const struct pop3_capabilities *caps;
-	bool is_secure;       /* TLS protects the connection */
-	bool can_bind;        /* and it has something that SCRAM can be bound to */
-	bool has_certificate; /* the account has one to show in TLS */
+	bool is_secure;                    /* TLS protects the connection */
+	bool has_certificate;              /* the account has one to show in TLS */
+	const struct tls_binding *binding; /* what SCRAM can be bound to; NULL: nothing */
 };
 
 /* The candidates in their order, borrowed names; their count. */
@@ -44,6 +46,14 @@ size_t choice_list(const struct choice *choice, const char *out[static CHOICE_MA
  */
 int choice_allows(const struct choice *choice, const char *name, struct error *err)
 	__attribute__((warn_unused_result));
+
+/*
+ * Whether SCRAM under this name, without -PLUS, is to say that this side could have bound it to the
+ * TLS connection: where the account would have taken -PLUS and the server has listed none. One that
+ * has it and did not get to say so then breaks off. An account that names only mechanisms without
+ * -PLUS wants no binding: its server may stand behind a proxy that ends TLS and tells it nothing.
+ */
+bool choice_could_bind(const struct choice *choice, const char *name);
 
 /* The first candidate that may be used and is installed; NULL: there is none. */
 const char *choice_first(const struct choice *choice);

@@ -168,6 +168,12 @@ conn_key_bits(const struct conn *conn)
 	return conn->tls != NULL ? tls_key_bits(conn->tls) : 0;
 }
 
+bool
+conn_get_binding(const struct conn *conn, struct tls_binding *out)
+{
+	return conn->tls != NULL && tls_get_binding(conn->tls, out);
+}
+
 const char *
 conn_local_name(const struct conn *conn)
 {

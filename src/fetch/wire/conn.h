@@ -31,6 +31,7 @@
 
 struct conn;
 struct link;
+struct tls_binding;
 
 /* A received line without its end (CRLF or LF); the pointer holds until the next conn call. */
 struct conn_line {
@@ -72,6 +73,9 @@ const char *conn_security(const struct conn *conn);
 
 /* The strength of the TLS cipher in bits, 0 in clear: SASL's external security factor. */
 unsigned conn_key_bits(const struct conn *conn);
+
+/* What a login over this connection can be bound to (tls.h); false: nothing, as in clear. */
+bool conn_get_binding(const struct conn *conn, struct tls_binding *out);
 
 /* "ADDRESS;PORT" of either end, as SASL wants them. Borrowed. */
 const char *conn_local_name(const struct conn *conn);

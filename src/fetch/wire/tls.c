@@ -430,6 +430,36 @@ tls_say_goodbye(struct tls *tls)
 	(void)gnutls_bye(tls->session, GNUTLS_SHUT_WR);
 }
 
+static gnutls_channel_binding_t
+best_binding(const struct tls *tls, const char **type_out)
+{
+	if (gnutls_protocol_get_version(tls->session) >= GNUTLS_TLS1_3) {
+		*type_out = "tls-exporter";
+		return GNUTLS_CB_TLS_EXPORTER;
+	}
+	if (gnutls_session_ext_master_secret_status(tls->session) != 0) {
+		*type_out = "tls-unique";
+		return GNUTLS_CB_TLS_UNIQUE;
+	}
+	*type_out = "tls-server-end-point";
+	return GNUTLS_CB_TLS_SERVER_END_POINT;
+}
+
+bool
+tls_get_binding(const struct tls *tls, struct tls_binding *out)
+{
+	gnutls_channel_binding_t kind = best_binding(tls, &out->type);
+	gnutls_datum_t data = {0};
+	bool has_one = gnutls_session_channel_binding(tls->session, kind, &data) == 0 &&
+		data.size != 0 && data.size <= sizeof out->data;
+
+	out->len = has_one ? data.size : 0;
+	if (has_one)
+		memcpy(out->data, data.data, data.size);
+	gnutls_free(data.data);
+	return has_one;
+}
+
 unsigned
 tls_key_bits(const struct tls *tls)
 {

@@ -83,6 +83,20 @@ uint64_t tls_octets_received(const struct tls *tls);
 /* Send close_notify as far as that goes without waiting; not after an error. */
 void tls_say_goodbye(struct tls *tls);
 
+/* What a login can be bound to, so that it is worth nothing on any other connection. */
+struct tls_binding {
+	const char *type; /* IANA's name of it; static */
+	size_t len;
+	unsigned char data[64];
+};
+
+/*
+ * Of this connection, after the handshake: "tls-exporter" on TLS 1.3 (RFC 9266); on 1.2
+ * "tls-unique" (RFC 5929), but without the extended master secret (RFC 7627), where that can be
+ * forged, "tls-server-end-point". False: it has none.
+ */
+bool tls_get_binding(const struct tls *tls, struct tls_binding *out);
+
 /* The cipher's key in bits. */
 unsigned tls_key_bits(const struct tls *tls);
 
