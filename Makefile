@@ -18,7 +18,7 @@ NO_BUILD := clean help dist uninstall
 option    = $(findstring $(1),$(firstword -$(MAKEFLAGS)))
 ifneq ($(filter-out $(NO_BUILD),$(GOALS)),)
 KINDS    := $(if $(call option,n)$(call option,q)$(call option,t),,$(if $(filter demo,$(GOALS)),build) \
-	$(if $(filter check check-crash,$(GOALS)),test) $(foreach kind,lint fuzz,$(filter $(kind),$(GOALS))))
+	$(if $(filter check check-crash,$(GOALS)),test) $(foreach kind,lint fuzz bench,$(filter $(kind),$(GOALS))))
 ifneq ($(strip $(KINDS)),)
 ifneq ($(shell contrib/install-deps $(KINDS) >&2 || echo failed),)
 $(error contrib/install-deps $(strip $(KINDS)) failed: see above)
@@ -68,7 +68,7 @@ FUZZER  := $(BUILD)/tests/fuzz/replay.o
 
 .DELETE_ON_ERROR:
 .SECONDARY:
-.PHONY: all check check-crash demo lint install uninstall clean dist help units fuzz FORCE
+.PHONY: all bench check check-crash demo lint install uninstall clean dist help units fuzz FORCE
 
 all: $(PROGRAM)
 
@@ -97,14 +97,13 @@ $(BUILD)/flags: FORCE
 
 units: $(UNITS)
 fuzz: ; @tests/fuzz/run
+bench: $(PROGRAM) $(HELPERS) ; @BUILD='$(abspath $(BUILD))' CC='$(CC)' tests/bench/run
 
 check: $(PROGRAM) $(HELPERS) $(UNITS) $(REPLAYS)
 	@BUILD='$(abspath $(BUILD))' contrib/run-tests $(TESTS)
 check-crash: $(PROGRAM) $(HELPERS)
-	@BUILD='$(abspath $(BUILD))' tests/crash/deaths
-	@BUILD='$(abspath $(BUILD))' tests/crash/faults
-demo: $(PROGRAM) $(HELPERS)
-	@BUILD='$(abspath $(BUILD))' contrib/demo
+	@BUILD='$(abspath $(BUILD))'; export BUILD; tests/crash/deaths && tests/crash/faults
+demo: $(PROGRAM) $(HELPERS) ; @BUILD='$(abspath $(BUILD))' contrib/demo
 lint: $(PROGRAM)
 	@BUILD='$(abspath $(BUILD))' COMPILE='$(call quoted,$(OUR_CPPFLAGS) $(PKG_CFLAGS))' contrib/lint
 
@@ -140,9 +139,10 @@ dist:
 help:
 	@echo 'all        build build/pophaul (V=1, WERROR=1, SANITIZE=address,undefined)'
 	@echo 'demo       fetch a sample mailbox from a local server, show what arrived'
+	@echo 'bench      measure beside the other fetchers that are installed (ONLY="latency idle", ROUNDS=5)'
 	@echo 'fuzz       feed parsers and sessions with octets made by a machine (FUZZ_TIME=60)'
 	@echo 'check      build and run all tests (TESTS="tests/20-config.bats" for some)'
-	@echo 'check-crash kill a session, and let it fail, at each call (half an hour)'
+	@echo 'check-crash kill a session, and let it fail, at each call (a quarter of an hour)'
 	@echo 'lint       format, static analysis, house rules'
 	@echo 'install    to PREFIX ($(PREFIX)), under DESTDIR; uninstall takes it back'
 	@echo 'clean      remove build/          dist   make a release archive from HEAD'
