@@ -12,7 +12,7 @@ compile() {
 @test "the sandbox is compiled with the kernel headers of 5.15 too" {
 	mkdir -p headers/linux
 	sed '/define LANDLOCK_ACCESS_FS_\(REFER\|TRUNCATE\)/d' /usr/include/linux/landlock.h >headers/linux/landlock.h
-	compile src/fetch/sandbox.o CPPFLAGS="-I$PWD/headers"
+	compile src/fetch/cage/landlock.o CPPFLAGS="-I$PWD/headers"
 }
 
 @test "no function is used that musl has had for a short time only" {
@@ -30,10 +30,10 @@ compile() {
 
 	command -v clang >/dev/null || skip "no clang here"
 	for compiler in cc clang; do
-		"$compiler" -std=c11 -E -P -I"$ROOT/src" -D_GNU_SOURCE "$ROOT/src/fetch/sandbox.c" >without
+		"$compiler" -std=c11 -E -P -I"$ROOT/src" -D_GNU_SOURCE "$ROOT/src/fetch/cage/filter.c" >without
 		"$compiler" -std=c11 -E -P -I"$ROOT/src" -D_GNU_SOURCE -fsanitize=address \
-			"$ROOT/src/fetch/sandbox.c" >with
-		grep -q sandbox_close_all with
+			"$ROOT/src/fetch/cage/filter.c" >with
+		grep -q filter_close with
 		assert_equal "$compiler: $(diff without with | grep -c '^[<>]')" "$compiler: 1"
 	done
 }

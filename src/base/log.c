@@ -28,6 +28,9 @@ void
 log_init(const struct log_settings *settings)
 {
 	current = *settings;
+	/* Its file is read once, and not when a process may no longer open it. */
+	if (settings->format == LOG_FORMAT_JSON)
+		tzset();
 }
 
 void
@@ -52,11 +55,13 @@ static void
 format_json(struct buf *line, enum log_level level, const char *text)
 {
 	time_t now = time(NULL);
-	char when[32] = "";
+	char when[80] = "";
 	struct tm utc;
 
+	/* Not strftime(3), which looks at the file of the time zone each time. */
 	if (gmtime_r(&now, &utc) != NULL)
-		strftime(when, sizeof when, "%Y-%m-%dT%H:%M:%SZ", &utc);
+		snprintf(when, sizeof when, "%04d-%02d-%02dT%02d:%02d:%02dZ", utc.tm_year + 1900,
+			utc.tm_mon + 1, utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 	buf_printf(line, "{\"time\":\"%s\",\"level\":\"%s\"", when, level_names[level]);
 	if (account_name != NULL) {
 		buf_append_string(line, ",\"account\":");

@@ -23,6 +23,13 @@ enum account_pipelining {
 	ACCOUNT_PIPELINING_OFF   /* lock step */
 };
 
+/* The cage of the process that speaks to the server. */
+enum account_sandbox {
+	ACCOUNT_SANDBOX_AUTO,    /* as far as the kernel can */
+	ACCOUNT_SANDBOX_REQUIRE, /* in force, or no session */
+	ACCOUNT_SANDBOX_OFF
+};
+
 enum account_keep_kind { ACCOUNT_KEEP_FOREVER, ACCOUNT_KEEP_NEVER, ACCOUNT_KEEP_AGE };
 
 struct account_keep {
@@ -73,6 +80,7 @@ struct account {
 	bool quit_after_failure;
 	bool skip; /* polled only when named */
 
+	enum account_sandbox sandbox;
 	enum account_pipelining pipelining;
 	int64_t timeout_ms;         /* longest silence of the server */
 	uint64_t min_rate;          /* octets a second within a reply; ACCOUNT_NO_LIMIT */

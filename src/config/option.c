@@ -32,6 +32,7 @@
 #define DAY    (24 * HOUR)
 
 static const char *const TLS_WORDS[] = {"implicit", "starttls", "none", NULL};
+static const char *const SANDBOX_WORDS[] = {"auto", "require", "off", NULL};
 static const char *const PIPELINING_WORDS[] = {"auto", "on", "off", NULL};
 
 _Static_assert(ACCOUNT_TLS_IMPLICIT == 0 && ACCOUNT_TLS_STARTTLS == 1 && ACCOUNT_TLS_NONE == 2 &&
@@ -40,6 +41,9 @@ _Static_assert(ACCOUNT_TLS_IMPLICIT == 0 && ACCOUNT_TLS_STARTTLS == 1 && ACCOUNT
 _Static_assert(ACCOUNT_PIPELINING_AUTO == 0 && ACCOUNT_PIPELINING_ON == 1 &&
 		ACCOUNT_PIPELINING_OFF == 2 && sizeof(enum account_pipelining) == sizeof(unsigned),
 	"PIPELINING_WORDS stand in the order of the enum");
+_Static_assert(ACCOUNT_SANDBOX_AUTO == 0 && ACCOUNT_SANDBOX_REQUIRE == 1 &&
+		ACCOUNT_SANDBOX_OFF == 2 && sizeof(enum account_sandbox) == sizeof(unsigned),
+	"SANDBOX_WORDS stand in the order of the enum");
 
 /* clang-format off */
 static const struct option_entry OPTIONS[] = {
@@ -94,6 +98,8 @@ static const struct option_entry OPTIONS[] = {
 	{"skip", OPTION_FLAG, ANY_ACCOUNT, IN_ACCOUNT(skip), 0, 0, NULL, "no",
 		"poll this account only when it is named"},
 
+	{"sandbox", OPTION_CHOICE, ANY_ACCOUNT, IN_ACCOUNT(sandbox), 0, 0, SANDBOX_WORDS, "auto",
+		"what the process that speaks to the server may do: auto, require or off"},
 	{"pipelining", OPTION_CHOICE, ANY_ACCOUNT, IN_ACCOUNT(pipelining), 0, 0, PIPELINING_WORDS,
 		"auto", "several commands at once: auto, on or off"},
 	{"timeout", OPTION_TIME, ANY_ACCOUNT, IN_ACCOUNT(timeout_ms), 1, DAY, NULL, "5m",

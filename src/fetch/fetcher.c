@@ -33,6 +33,7 @@ struct fetcher {
 int
 fetcher_prepare(bool needs_system_trust, struct error *err)
 {
+	sandbox_prepare();
 	if (tls_prepare(needs_system_trust, err) != 0)
 		return -1;
 	return mech_prepare(err);
@@ -42,18 +43,19 @@ fetcher_prepare(bool needs_system_trust, struct error *err)
  * No other connection and no other login will be needed: from here on there is nothing to
  * steal and nowhere to go.
  */
-static void
-close_doors(struct fetcher *fetcher)
+static int
+close_doors(struct fetcher *fetcher, struct error *err)
 {
 	struct sandbox_report report;
 
 	if (fetcher->doors_are_closed)
-		return;
+		return 0;
 	secret_release(fetcher->password);
-	report = sandbox_close_all();
-	if (!report.has_seccomp)
-		log_verbose("no seccomp: the process keeps its system calls");
+	if (sandbox_close_all(fetcher->account, &report, err) != 0)
+		return -1;
+	log_verbose("sandbox: %s", report.text);
 	fetcher->doors_are_closed = true;
+	return 0;
 }
 
 static void
@@ -78,9 +80,7 @@ log_in(struct fetcher *fetcher, struct error *err)
 	 * While pipelining may still break the connection, the password is needed for
 	 * another one.
 	 */
-	if (fetcher->session.in_lock_step)
-		close_doors(fetcher);
-	return 0;
+	return fetcher->session.in_lock_step ? close_doors(fetcher, err) : 0;
 }
 
 /* The same again in lock step, for a server that hangs up on several commands at once. */
@@ -239,8 +239,9 @@ run_phase(struct fetcher *fetcher, enum transfer_phase phase, struct error *err)
 				!transfer_broke_on_batch(fetcher->transfer) ||
 				restart_transfer(fetcher, err) != 0))
 			return -1;
-		if (more > 0 && transfer_is_answered(fetcher->transfer))
-			close_doors(fetcher);
+		if (more > 0 && transfer_is_answered(fetcher->transfer) &&
+			close_doors(fetcher, err) != 0)
+			return -1;
 	}
 }
 
@@ -248,9 +249,8 @@ static int
 fetch(struct fetcher *fetcher, struct error *err)
 {
 	begin_transfer(fetcher);
-	if (!session_is_pipelining(&fetcher->session))
-		close_doors(fetcher);
-	if (run_phase(fetcher, TRANSFER_PLAN, err) == 0 &&
+	if ((session_is_pipelining(&fetcher->session) || close_doors(fetcher, err) == 0) &&
+		run_phase(fetcher, TRANSFER_PLAN, err) == 0 &&
 		run_phase(fetcher, TRANSFER_HEADS, err) == 0 &&
 		run_phase(fetcher, TRANSFER_BODIES, err) == 0)
 		return 0;
@@ -349,8 +349,12 @@ leave(struct fetcher *fetcher, struct error *err)
 static int
 run_session(struct fetcher *fetcher, struct error *err)
 {
+	struct sandbox_report report;
 	struct error why;
 
+	if (sandbox_close_files(fetcher->account, &report, err) != 0)
+		return -1;
+	log_verbose("sandbox: %s", report.text);
 	if (log_in(fetcher, err) != 0 || list(fetcher, err) != 0)
 		return -1;
 	fetcher->session.is_listed = true;
@@ -436,14 +440,9 @@ fetcher_run(const struct account *account, struct secret *password, struct link 
 	bool lock_step, const struct link_memory *memory)
 {
 	struct fetcher fetcher = {.account = account, .password = password, .link = link};
-	struct sandbox_report report;
 	struct error err;
 	int result, status;
 
-	report = sandbox_close_files();
-	log_verbose("sandbox: Landlock %s, seccomp %s",
-		report.has_landlock ? "in force" : "not available",
-		report.has_seccomp ? "in force" : "not available");
 	session_init(&fetcher.session, account, password, link, lock_step, memory);
 	result = run_session(&fetcher, &err);
 	secret_release(password);

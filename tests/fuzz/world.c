@@ -127,14 +127,22 @@ net_is_address(const char *host)
 	return host[0] >= '0' && host[0] <= '9';
 }
 
-struct sandbox_report
-sandbox_close_files(void)
+void
+sandbox_prepare(void)
 {
-	return (struct sandbox_report){.has_landlock = false};
 }
 
-struct sandbox_report
-sandbox_close_all(void)
+int
+sandbox_close_files(const struct account *account, struct sandbox_report *report, struct error *err)
 {
-	return (struct sandbox_report){.has_landlock = false};
+	(void)account;
+	(void)err;
+	report->text[0] = '\0';
+	return 0;
+}
+
+int
+sandbox_close_all(const struct account *account, struct sandbox_report *report, struct error *err)
+{
+	return sandbox_close_files(account, report, err);
 }
