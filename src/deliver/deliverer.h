@@ -17,6 +17,7 @@
 #include <sys/types.h>
 
 #include "base/error.h"
+#include "base/secret.h"
 #include "config/account.h"
 #include "link/link.h"
 
@@ -32,6 +33,12 @@ struct deliverer_settings {
 	bool verbose;             /* --list -v: with From, Subject and Date */
 	bool ignore_back_off;     /* the user named this account: poll it whatever failed before */
 	const volatile int *stop; /* non-zero once a signal came */
+	/*
+	 * Where a fresh token comes from when the server has refused the account's; may block as
+	 * long as a command may run. NULL: nowhere.
+	 */
+	int (*renew_token)(
+		const struct account *account, struct secret *token_out, struct error *err);
 };
 
 struct deliverer;

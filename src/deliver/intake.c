@@ -1,19 +1,20 @@
 #include "deliver/intake.h"
 
 #include "base/clock.h"
+#include "base/log.h"
 
 /* Since when the server is as it is: a server that stays the same costs no record. */
 static void
 remember(struct intake *intake, enum uidl_number which, bool is_so)
 {
-	if (is_so != (uidl_facts(intake->uidl)->numbers[which] != 0))
-		uidl_add_number(intake->uidl, which, is_so ? clock_wall_seconds() : 0);
+	if (is_so != (uidl_facts(intake->roster->uidl)->numbers[which] != 0))
+		uidl_add_number(intake->roster->uidl, which, is_so ? clock_wall_seconds() : 0);
 }
 
 static int
 take_server(struct intake *intake, const struct link_frame *frame, struct error *err)
 {
-	const struct uidl_facts *facts = uidl_facts(intake->uidl);
+	const struct uidl_facts *facts = uidl_facts(intake->roster->uidl);
 	const struct link_memory *memory = &frame->u.server.memory;
 	int64_t delay = frame->u.server.login_delay;
 
@@ -23,7 +24,7 @@ take_server(struct intake *intake, const struct link_frame *frame, struct error 
 	intake->without_id = frame->u.server.without_id;
 	/* Most servers ask for no delay: then an idle poll writes nothing. */
 	if (delay != 0 || facts->login_delay != 0)
-		uidl_add_login(intake->uidl, intake->login_when, delay);
+		uidl_add_login(intake->roster->uidl, intake->login_when, delay);
 	remember(intake, UIDL_CAPA_WHEN, memory->has_capa);
 	remember(intake, UIDL_EXPIRE_NOW_WHEN, memory->expire_now);
 	remember(intake, UIDL_UTF8_WHEN, memory->utf8);
@@ -36,8 +37,33 @@ begin_listing(struct intake *intake, const struct link_frame *frame, struct erro
 {
 	if (frame->value > 1 || intake->has_server)
 		return peer_out_of_turn(frame, err);
+	intake->has_listing = true;
 	roster_begin(intake->roster, frame->value == 1);
 	return 0;
+}
+
+/*
+ * The command that gives the token is run once more, for a fetcher that may have been taken over:
+ * so only once, only before a login, and only for an account that logs in with a token, which that
+ * fetcher had before.
+ */
+static int
+give_token(struct intake *intake, const struct link_frame *frame, struct error *err)
+{
+	struct secret token = {0};
+	struct error failure;
+	int result;
+
+	if (intake->gave_token || intake->has_listing || intake->login_when != 0 ||
+		intake->settings->renew_token == NULL || !account_has_token(intake->account))
+		return peer_out_of_turn(frame, err);
+	intake->gave_token = true;
+	/* The server's refusal, of which the fetcher tells, stays the session's error. */
+	if (intake->settings->renew_token(intake->account, &token, &failure) != 0)
+		log_warn("no fresh token: %s", failure.text);
+	result = peer_send_token(intake->peer, &token, err);
+	secret_release(&token);
+	return result;
 }
 
 /* 1 when the listing is complete. */
@@ -51,6 +77,8 @@ take_frame(struct intake *intake, const struct link_frame *frame, struct error *
 		if (frame->value == LINK_PHASE_LOGGED_IN)
 			intake->login_when = clock_wall_seconds();
 		return 0;
+	case LINK_WANT_TOKEN:
+		return give_token(intake, frame, err);
 	case LINK_LISTING:
 		return begin_listing(intake, frame, err);
 	case LINK_ROW:

@@ -9,17 +9,21 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "config/account.h"
+#include "deliver/deliverer.h"
 #include "deliver/peer.h"
 #include "deliver/roster.h"
-#include "deliver/state/uidl.h"
 
 struct intake {
 	/* borrowed */
+	const struct account *account;
+	const struct deliverer_settings *settings; /* deliverer.h */
 	struct peer *peer;
-	struct roster *roster;
-	struct uidl *uidl;
+	struct roster *roster; /* with the state */
 
 	/* found out */
+	bool has_listing;    /* it has begun */
+	bool gave_token;     /* a fresh one was asked for */
 	bool has_server;     /* the server's facts have come */
 	int64_t login_when;  /* 0: not logged in yet */
 	uint32_t without_id; /* messages that the listing does not have */

@@ -63,6 +63,16 @@ peer_flush(struct peer *peer, struct error *err)
 	return 0;
 }
 
+int
+peer_send_token(struct peer *peer, const struct secret *token, struct error *err)
+{
+	if (link_send_token(peer->link, token, clock_monotonic_ms() + peer->patience_ms, err) != 0)
+		return error_prefix(err, "the fetcher");
+	/* It has waited for just this, as long as a command runs. */
+	peer->last = clock_monotonic_ms() + peer->patience_ms;
+	return 0;
+}
+
 void
 peer_stop(struct peer *peer)
 {

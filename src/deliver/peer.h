@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/secret.h"
 #include "config/account.h"
 #include "link/link.h"
 
@@ -43,6 +44,10 @@ int peer_next(struct peer *peer, struct link_frame *frame, int64_t deadline, str
 
 /* Write all that is queued. It always reads, so this waits only while it is busy. ERROR_SYSTEM. */
 int peer_flush(struct peer *peer, struct error *err) __attribute__((warn_unused_result));
+
+/* Send LINK_TOKEN, which may be unset, and leave no copy of it behind. ERROR_SYSTEM. */
+int peer_send_token(struct peer *peer, const struct secret *token, struct error *err)
+	__attribute__((warn_unused_result));
 
 /* Ask for nothing more: queue LINK_STOP, once. */
 void peer_stop(struct peer *peer);

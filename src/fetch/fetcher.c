@@ -8,6 +8,7 @@
 #include "fetch/wire/conn.h"
 #include "fetch/listing.h"
 #include "fetch/pop3.h"
+#include "fetch/renew.h"
 #include "fetch/sandbox.h"
 #include "fetch/sasl.h"
 #include "fetch/session.h"
@@ -26,6 +27,7 @@ struct fetcher {
 	struct listing listing;
 	struct transfer *transfer;
 	bool doors_are_closed;
+	bool has_logged_in;
 	bool has_restarted;
 	bool breaks_on_pipelining;
 };
@@ -70,11 +72,34 @@ log_login(const struct fetcher *fetcher)
 	log_verbose("logged in with %s, %s", session->mechanism, conn_security(session->conn));
 }
 
+/*
+ * A token may have ended its life since its command or its file was asked: whoever keeps it is
+ * asked once more, and the login is tried once more, over another connection, for some servers
+ * end theirs after a refusal.
+ */
+static int
+open_session(struct fetcher *fetcher, struct error *err)
+{
+	struct error stopped;
+	int renewed;
+
+	if (session_open(&fetcher->session, err) == 0)
+		return 0;
+	if (!fetcher->session.wants_token || fetcher->has_logged_in)
+		return -1;
+	log_verbose("%s: asking for a fresh token", err->text);
+	renewed = renew_token(fetcher->link, fetcher->password, &stopped);
+	if (renewed < 0)
+		*err = stopped;
+	return renewed > 0 ? session_open(&fetcher->session, err) : -1;
+}
+
 static int
 log_in(struct fetcher *fetcher, struct error *err)
 {
-	if (session_open(&fetcher->session, err) != 0)
+	if (open_session(fetcher, err) != 0)
 		return -1;
+	fetcher->has_logged_in = true;
 	log_login(fetcher);
 	/*
 	 * While pipelining may still break the connection, the password is needed for

@@ -192,6 +192,7 @@ log_in(struct session *session, struct error *err)
 		.password = session->password,
 		.caps = &session->caps,
 		.timestamp = session->timestamp,
+		.wants_token = &session->wants_token,
 	};
 
 	if (login_run(session->conn, &login, session->mechanism, err) != 0)

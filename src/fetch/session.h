@@ -41,6 +41,7 @@ struct session {
 	bool flight_answered; /* a reply of that flight was read */
 	bool broke_in_reply;  /* the connection ended within UIDL's or LIST's listing */
 	bool utf8_refused;
+	bool wants_token; /* learnt: the token was refused in a way that a fresh one may not be */
 	char mechanism[LOGIN_NAME_MAX]; /* the last one tried */
 };
 

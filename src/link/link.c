@@ -245,6 +245,40 @@ link_put_report(struct link *link, const struct link_report *report, const char 
 	buf_append(&link->out, text, len);
 }
 
+int
+link_send_token(struct link *link, const struct secret *token, int64_t deadline, struct error *err)
+{
+	int result;
+
+	assert(token->len <= LINK_PAYLOAD_MAX);
+	/* What grows leaves a copy behind. */
+	(void)buf_reserve(&link->out, sizeof(struct head) + token->len);
+	put_head(link, LINK_TOKEN, token->len);
+	buf_append(&link->out, token->data, token->len);
+	result = link_flush_all(link, deadline, err);
+	secret_wipe(link->out.base, link->out.size);
+	/* Half a frame cannot be taken back: the link is of no more use. */
+	buf_clear(&link->out);
+	return result;
+}
+
+void
+link_expect_token(struct link *link)
+{
+	(void)buf_reserve(&link->in, (size_t)2 * FILL_SIZE);
+}
+
+void
+link_forget_token(struct link *link)
+{
+	struct buf *in = &link->in;
+
+	buf_consume(in, link->handed_out);
+	link->handed_out = 0;
+	secret_wipe(in->base, in->start);
+	secret_wipe(in->base + in->start + in->len, in->size - in->start - in->len);
+}
+
 void
 link_put_alive(struct link *link)
 {

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/secret.h"
 
 /* Most octets behind a frame's head: one batch of message text, one UIDL, one header. */
 #define LINK_PAYLOAD_MAX 65536
@@ -56,14 +57,15 @@ enum link_type {
 	LINK_DATA,  /* data: its next octets, lines ended by LF, dots unstuffed */
 	LINK_END,   /* number: it is complete */
 	LINK_CUT,   /* number: the session broke off at it, forget what came, if anything did */
-	LINK_REFUSED,   /* number, data: -ERR to RETR or TOP, the server's text */
-	LINK_DRAINED,   /* nothing is in flight: commit what you hold */
-	LINK_DELETED,   /* number: +OK to DELE */
-	LINK_UNDELETED, /* number, data: -ERR to DELE, the server's text */
-	LINK_QUITTING,  /* all DELEs are answered, QUIT waits for LINK_AGREED */
-	LINK_GONE,      /* +OK to QUIT: what was DELETED is gone for good */
-	LINK_RESULT,    /* result: the last frame */
-	LINK_ALIVE,     /* at any time before that: the server is at work, nothing to tell yet */
+	LINK_REFUSED,    /* number, data: -ERR to RETR or TOP, the server's text */
+	LINK_DRAINED,    /* nothing is in flight: commit what you hold */
+	LINK_DELETED,    /* number: +OK to DELE */
+	LINK_UNDELETED,  /* number, data: -ERR to DELE, the server's text */
+	LINK_QUITTING,   /* all DELEs are answered, QUIT waits for LINK_AGREED */
+	LINK_GONE,       /* +OK to QUIT: what was DELETED is gone for good */
+	LINK_RESULT,     /* result: the last frame */
+	LINK_ALIVE,      /* at any time before that: the server is at work, nothing to tell yet */
+	LINK_WANT_TOKEN, /* before the login: the token was refused, is there another one? Once */
 
 	/* deliverer → fetcher */
 	LINK_ACTION = 64, /* number, verb: what to do with a message, in the order of doing */
@@ -72,6 +74,7 @@ enum link_type {
 	LINK_SETTLED,     /* number, outcome: a fetched message's fate */
 	LINK_STOP,        /* ask for nothing more, finish what is in flight, leave */
 	LINK_AGREED,      /* QUIT may be sent */
+	LINK_TOKEN,       /* data: the answer to LINK_WANT_TOKEN; empty: there is none */
 
 	/* worker → poller */
 	LINK_PROGRESS = 128, /* progress */
@@ -201,6 +204,20 @@ void link_put_settled(struct link *link, uint32_t number, enum link_outcome outc
 void link_put_result(struct link *link, const struct link_result *result, const char *text);
 void link_put_progress(struct link *link, const struct link_progress *progress);
 void link_put_report(struct link *link, const struct link_report *report, const char *text);
+
+/*
+ * Send LINK_TOKEN at once, with whatever is queued before it, by `deadline`; `token` may be unset.
+ * No copy of it stays in the queue, however this ends. Errors as link_flush_all().
+ */
+int link_send_token(struct link *link, const struct secret *token, int64_t deadline,
+	struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * Before and after a LINK_TOKEN is waited for: make room for it, so that what comes of it is not
+ * moved about in memory; hand it out no more, and wipe all of the buffer that nobody waits for.
+ */
+void link_expect_token(struct link *link);
+void link_forget_token(struct link *link);
 
 /* The time between two signs of life; the other side's patience is a multiple of it. */
 #define LINK_ALIVE_MS 1000

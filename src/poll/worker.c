@@ -164,6 +164,7 @@ run_session(const struct account *account, const struct worker_settings *setting
 		.verbose = settings->verbose,
 		.ignore_back_off = settings->ignore_back_off,
 		.stop = stop_flag(),
+		.renew_token = credential_token,
 	};
 	struct deliverer *deliverer = deliverer_open(account, &how, err);
 	struct secret password = {0};

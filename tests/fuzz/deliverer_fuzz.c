@@ -75,6 +75,8 @@ static bool has_facts; /* facts to be told at the end of the listing */
 static bool in_message, says_gone, is_resting, is_pausing;
 static uint32_t current;
 static unsigned deletions;
+static unsigned renewals; /* of the token, in a session */
+static bool is_tokenless; /* and none is to be had */
 static struct buf text;
 static char *root;
 
@@ -336,6 +338,16 @@ put_of_message(enum operation op)
 	}
 }
 
+/* A phase, or the wish for a fresh token, which only an account with a token may have, once. */
+static void
+put_phase(uint8_t octet)
+{
+	if (octet >= 0x80)
+		link_put(link_out, LINK_WANT_TOKEN);
+	else
+		link_put_value(link_out, LINK_PHASE, octet % 4);
+}
+
 static void
 put_of_listing(enum operation op)
 {
@@ -344,7 +356,7 @@ put_of_listing(enum operation op)
 
 	switch (op) {
 	case OP_PHASE:
-		link_put_value(link_out, LINK_PHASE, feed_octet(&script) % 4);
+		put_phase(feed_octet(&script));
 		break;
 	case OP_SERVER:
 		put_server();
@@ -469,6 +481,10 @@ take_frame(const struct link_frame *frame)
 	case LINK_STOP:
 	case LINK_AGREED:
 		break;
+	case LINK_TOKEN:
+		REQUIRE(renewals == 1);
+		REQUIRE(frame->data_len == (is_tokenless ? 0 : 5));
+		break;
 	default:
 		abort();
 	}
@@ -523,6 +539,17 @@ pump(void)
 	return script.len != script_len || link_pending(link_out) < pending;
 }
 
+static int
+renew_token(const struct account *account, struct secret *token_out, struct error *err)
+{
+	REQUIRE(account_has_token(account));
+	REQUIRE(renewals++ == 0);
+	if (is_tokenless)
+		return error_set(err, ERROR_AUTH, "no token");
+	secret_set(token_out, "fresh", 5);
+	return 0;
+}
+
 static void
 run_session(const struct account *account, enum deliverer_mode mode, bool verbose)
 {
@@ -531,7 +558,8 @@ run_session(const struct account *account, enum deliverer_mode mode, bool verbos
 		.state_dir = state,
 		.verbose = verbose,
 		.ignore_back_off = true,
-		.stop = &stop_flag};
+		.stop = &stop_flag,
+		.renew_token = renew_token};
 	struct error err = {.text = ""};
 	struct deliverer *deliverer = deliverer_open(account, &settings, &err);
 	struct link *fetcher, *reports;
@@ -620,6 +648,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	mode = (options & 0x30) == 0x30    ? DELIVERER_LIST
 		: (options & 0x30) == 0x10 ? DELIVERER_DRY_RUN
 					   : DELIVERER_FETCH;
+	account.token_file = options & 0x80 ? (char *)"/token" : NULL;
+	is_tokenless = options & 1;
 	account.dest.path = xasprintf("%s/mail", root);
 	account.dest.text = xasprintf("%s:%s", options & 2 ? "mbox" : "maildir", account.dest.path);
 	for (int i = 0; i < SESSIONS_MAX && script.len != 0; i++) {
@@ -629,6 +659,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		in_message = false;
 		current = 0;
 		stop_flag = 0;
+		renewals = 0;
 		is_resting = false;
 		wanted.count = wanted.next = doomed.count = doomed.next = 0;
 		/* The first session always has something to leave. */

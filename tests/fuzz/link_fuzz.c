@@ -172,7 +172,7 @@ put_frame(struct link *link, struct feed *feed)
 
 	switch (kind % 10) {
 	case 0:
-		link_put(link, LINK_DRAINED);
+		link_put(link, kind & 128 ? LINK_WANT_TOKEN : LINK_DRAINED);
 		break;
 	case 1:
 		link_put_value(link, LINK_LISTED, number);
@@ -184,7 +184,7 @@ put_frame(struct link *link, struct feed *feed)
 		link_put_text(link, LINK_REFUSED, number, text.data, text.len);
 		break;
 	case 4:
-		link_put_data(link, LINK_DATA, text.data, text.len);
+		link_put_data(link, kind & 128 ? LINK_TOKEN : LINK_DATA, text.data, text.len);
 		break;
 	case 5:
 		link_put_row(link, &row);

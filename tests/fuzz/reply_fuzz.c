@@ -8,6 +8,7 @@
 #include "base/json.h"
 #include "base/quote.h"
 #include "fetch/listing.h"
+#include "fetch/oauth.h"
 #include "fetch/pop3_parse.h"
 #include "fetch/sasl.h"
 #include "fuzz.h"
@@ -48,6 +49,24 @@ check_json(const char *line, size_t len)
 	}
 	buf_release(&out);
 	free(text);
+}
+
+/* What a server says of a token. */
+static void
+check_token_refusal(const char *line, size_t len)
+{
+	struct oauth_refusal refusal;
+	char shown[OAUTH_SHOWN_SIZE];
+
+	oauth_refusal_read(&refusal, line, len);
+	REQUIRE(refusal.is_set);
+	REQUIRE(strnlen(refusal.status, OAUTH_WORD_SIZE) < OAUTH_WORD_SIZE);
+	REQUIRE(strnlen(refusal.scope, OAUTH_WORD_SIZE) < OAUTH_WORD_SIZE);
+	REQUIRE(oauth_refusal_show(&refusal, shown) == shown);
+	REQUIRE(strnlen(shown, sizeof shown) < sizeof shown);
+	for (const char *p = shown; *p != '\0'; p++)
+		REQUIRE(*p >= ' ' && *p <= '~');
+	(void)oauth_refusal_may_pass(&refusal);
 }
 
 static void
@@ -167,6 +186,7 @@ take_line(struct reading *reading, const char *line, size_t len)
 	struct error err;
 
 	check_quoted(line, len);
+	check_token_refusal(line, len);
 	check_json(line, len);
 	check_status(line, len);
 	check_timestamp(line, len);

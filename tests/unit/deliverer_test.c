@@ -45,6 +45,8 @@ enum trick {
 	TRICK_REFUSE,           /* -ERR to the first RETR */
 	TRICK_AUTH,             /* the login is refused */
 	TRICK_UNDELETED,        /* -ERR to each DELE */
+	TRICK_TOKEN,            /* the token is refused, and a fresh one asked for */
+	TRICK_NO_TOKEN,         /* the same, and there is none */
 	TRICK_DATA_FIRST,       /* from here on: a fetcher that was taken over */
 	TRICK_BEGIN_TWICE,
 	TRICK_BEGIN_UNLISTED,
@@ -59,6 +61,9 @@ enum trick {
 	TRICK_ROWS_BEFORE_LISTING,
 	TRICK_NO_SERVER,
 	TRICK_GARBAGE,
+	TRICK_TOKEN_TWICE,
+	TRICK_TOKEN_LATE,
+	TRICK_TOKEN_LISTED,
 	TRICK_COUNT
 };
 
@@ -71,6 +76,8 @@ static struct error err;
 static struct account account;
 static struct link_report report;
 static char out_text[65536]; /* what went to standard output */
+static unsigned renewals;    /* how often a fresh token was got */
+static bool has_no_token;    /* and whether that failed */
 
 static void
 fake_send(struct link *link)
@@ -94,18 +101,41 @@ fake_wait(struct link *link)
 }
 
 static void
+fake_ask_token(struct link *link, enum trick trick)
+{
+	const char *wanted = trick == TRICK_NO_TOKEN ? "" : "fresh";
+	struct link_frame frame;
+
+	link_put_value(link, LINK_PHASE, LINK_PHASE_CONNECTED);
+	link_put(link, LINK_WANT_TOKEN);
+	frame = fake_wait(link);
+	if (frame.type != LINK_TOKEN || frame.data_len != strlen(wanted) ||
+		memcmp(frame.data, wanted, frame.data_len) != 0)
+		_exit(5);
+}
+
+static void
 fake_list(struct link *link, enum trick trick)
 {
 	struct link_server server = {.login_delay = login_delay};
 	uint64_t sizes[2 * MAIL_MAX];
 	uint64_t rows = 0;
 
+	if (trick == TRICK_TOKEN || trick == TRICK_NO_TOKEN || trick == TRICK_TOKEN_TWICE)
+		fake_ask_token(link, trick);
+	if (trick == TRICK_TOKEN_TWICE)
+		link_put(link, LINK_WANT_TOKEN);
 	link_put_value(link, LINK_PHASE, LINK_PHASE_CONNECTED);
-	link_put_value(link, LINK_PHASE, LINK_PHASE_LOGGED_IN);
+	if (trick != TRICK_TOKEN_LISTED)
+		link_put_value(link, LINK_PHASE, LINK_PHASE_LOGGED_IN);
+	if (trick == TRICK_TOKEN_LATE)
+		link_put(link, LINK_WANT_TOKEN);
 	if (trick == TRICK_RESULT_FIRST)
 		link_put_result(link, &(struct link_result){.ok = true}, "");
 	if (trick != TRICK_ROWS_BEFORE_LISTING)
 		link_put_value(link, LINK_LISTING, has_uidl);
+	if (trick == TRICK_TOKEN_LISTED)
+		link_put(link, LINK_WANT_TOKEN);
 	for (size_t i = 0; i < mail_count; i++) {
 		struct link_row row = {.number = (uint32_t)i + 1,
 			.uidl = has_uidl ? mails[i].uid : "",
@@ -290,10 +320,22 @@ take_output(struct link *poller)
 }
 
 static int
+renew_token(const struct account *of, struct secret *token_out, struct error *why)
+{
+	CHECK(of == &account);
+	renewals++;
+	if (has_no_token)
+		return error_set(why, ERROR_AUTH, "token-command 'x': exited with status 1");
+	secret_set(token_out, "fresh", 5);
+	return 0;
+}
+
+static int
 run_mode(enum deliverer_mode mode, enum trick trick, bool verbose)
 {
 	char *state = xasprintf("%s/state", root);
-	struct deliverer_settings settings = {.mode = mode, .state_dir = state, .verbose = verbose};
+	struct deliverer_settings settings = {
+		.mode = mode, .state_dir = state, .verbose = verbose, .renew_token = renew_token};
 	struct deliverer *deliverer = deliverer_open(&account, &settings, &err);
 	struct link *fetcher, *poller, *reader;
 	int ends[2], texts[2], result = -1, status;
@@ -637,6 +679,37 @@ test_fetcher_taken_over(void)
 	}
 }
 
+/* Whoever has taken the fetcher over makes no command run but the token's, and that once. */
+static void
+test_fresh_token(void)
+{
+	static const enum trick tricks[] = {
+		TRICK_TOKEN_TWICE, TRICK_TOKEN_LATE, TRICK_TOKEN_LISTED};
+	char *command[] = {(char *)"x", NULL};
+
+	start(ACCOUNT_DEST_MAILDIR, ACCOUNT_KEEP_FOREVER);
+	account.token_command = command;
+	arrive("a", "unique-one\n");
+	renewals = 0;
+	CHECK(run(TRICK_TOKEN) == 0 && renewals == 1);
+	CHECK(run(TRICK_TOKEN) == 0 && renewals == 2);
+	has_no_token = true;
+	CHECK(run(TRICK_NO_TOKEN) == 0 && renewals == 3);
+	has_no_token = false;
+	for (size_t i = 0; i < sizeof tricks / sizeof *tricks; i++) {
+		renewals = 0;
+		CHECK(run(tricks[i]) == -1 && err.class == ERROR_BUG);
+		CHECK(strstr(err.text, "out of turn") != NULL);
+		CHECK(renewals == (tricks[i] == TRICK_TOKEN_TWICE));
+	}
+	account.token_command = NULL;
+	account.token_file = (char *)"/x";
+	CHECK(run(TRICK_TOKEN) == 0 && renewals == 1);
+	account.token_file = NULL;
+	renewals = 0;
+	CHECK(run(TRICK_TOKEN) == -1 && err.class == ERROR_BUG && renewals == 0);
+}
+
 static void
 test_pipe(void)
 {
@@ -806,6 +879,7 @@ main(void)
 	test_login_delay_has_a_bound();
 	test_whose_fault_it_is();
 	test_fetcher_taken_over();
+	test_fresh_token();
 	test_pipe();
 	test_shows();
 	test_shows_doubts();
