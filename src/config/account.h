@@ -75,6 +75,7 @@ struct account {
 	struct account_keep keep;
 	uint64_t max_size;     /* octets; bigger messages are left; ACCOUNT_NO_LIMIT */
 	uint32_t max_messages; /* fetched in one session; ACCOUNT_NO_LIMIT */
+	bool until_empty;      /* session after session, until there is nothing new */
 	uint32_t newest;       /* only the last so many of the listing; ACCOUNT_NO_LIMIT */
 	bool received;         /* add a Received: line */
 	bool quit_after_failure;

@@ -89,6 +89,8 @@ static const struct option_entry OPTIONS[] = {
 		"bigger messages are left on the server; 0: none is too big"},
 	{"max-messages", OPTION_NUMBER, ANY_ACCOUNT, IN_ACCOUNT(max_messages), 0, UINT32_MAX, NULL,
 		"0", "messages fetched in one session; 0: all"},
+	{"until-empty", OPTION_FLAG, ANY_ACCOUNT, IN_ACCOUNT(until_empty), 0, 0, NULL, "no",
+		"one session after the other until there is nothing new"},
 	{"newest", OPTION_NUMBER, ANY_ACCOUNT, IN_ACCOUNT(newest), 0, UINT32_MAX, NULL, "0",
 		"only the last so many messages of the mailbox; 0: all"},
 	{"received", OPTION_FLAG, ANY_ACCOUNT, IN_ACCOUNT(received), 0, 0, NULL, "no",

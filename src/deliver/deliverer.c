@@ -538,6 +538,7 @@ static void
 fill_report(const struct deliverer *d, struct link_report *report)
 {
 	uint32_t gone = d->farewell.is_gone ? d->farewell.deleted : 0;
+	int64_t delay = uidl_facts(d->uidl)->login_delay;
 
 	report->fetched = d->tally.fetched;
 	report->octets = d->tally.octets;
@@ -545,6 +546,8 @@ fill_report(const struct deliverer *d, struct link_report *report)
 	report->left = (uint32_t)d->roster.count - gone + d->intake.without_id;
 	report->skipped = d->totals.skip + d->intake.without_id;
 	report->failed = d->tally.failed;
+	/* A state may be edited. */
+	report->login_delay = delay > 0 && delay <= LINK_LOGIN_DELAY_MAX ? (uint32_t)delay : 0;
 }
 
 /* The session's error among what went wrong: the gravest, and a signal's is its own. */

@@ -232,7 +232,7 @@ link_put_report(struct link *link, const struct link_report *report, const char 
 {
 	size_t len = strnlen(text, ERROR_TEXT_MAX - 1);
 
-	put_head(link, LINK_REPORT, 38 + len);
+	put_head(link, LINK_REPORT, 42 + len);
 	put_u8(link, report->ok);
 	put_u8(link, report->class);
 	put_u32(link, report->fetched);
@@ -240,6 +240,7 @@ link_put_report(struct link *link, const struct link_report *report, const char 
 	put_u32(link, report->left);
 	put_u32(link, report->skipped);
 	put_u32(link, report->failed);
+	put_u32(link, report->login_delay);
 	put_u64(link, report->octets);
 	put_u64(link, (uint64_t)report->milliseconds);
 	buf_append(&link->out, text, len);

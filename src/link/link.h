@@ -143,6 +143,7 @@ struct link_report {
 	uint32_t left;          /* still on the server */
 	uint32_t skipped;       /* left by policy: too big, beyond a limit */
 	uint32_t failed;        /* not fetched or not delivered */
+	uint32_t login_delay;   /* seconds between logins that the server asks for; 0: none */
 	uint64_t octets;        /* delivered */
 	int64_t milliseconds;
 };

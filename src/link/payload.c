@@ -130,8 +130,11 @@ get_report(struct reader *reader, struct link_report *report)
 	report->left = get_u32(reader);
 	report->skipped = get_u32(reader);
 	report->failed = get_u32(reader);
+	report->login_delay = get_u32(reader);
 	report->octets = get_u64(reader);
 	report->milliseconds = (int64_t)get_u64(reader);
+	if (report->login_delay > LINK_LOGIN_DELAY_MAX)
+		reader->bad = true;
 }
 
 static void

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/secret.h"
 #include "base/xalloc.h"
+#include "poll/drain.h"
 #include "poll/limits.h"
 #include "poll/progress.h"
 #include "poll/report.h"
@@ -38,6 +39,7 @@ struct pass {
 	struct report_settings reporting;
 	struct report_totals totals;
 	struct limits limits;
+	struct drain *drains; /* account → its sessions */
 	struct progress progress;
 	struct progress_state done; /* of accounts that ended */
 	struct slot *slots;         /* settings->jobs of them */
@@ -109,16 +111,45 @@ free_slot(struct pass *pass)
 	return NULL;
 }
 
+/* No session of the account follows. */
 static void
-end_account(struct pass *pass, size_t account, const struct link_report *report, const char *text)
+end_account(struct pass *pass, size_t account, const char *text)
 {
+	struct account *ended = pass->settings->accounts[account];
 	struct buf line = {0};
 
+	secret_release(&ended->password);
 	progress_clear(&pass->progress);
-	report_account(&pass->reporting, &pass->totals, pass->settings->accounts[account]->name,
-		report, text, &line);
+	report_account(&pass->reporting, &pass->totals, ended->name, &pass->drains[account].sum,
+		text, &line);
 	print(pass, &line);
 	pass->done.accounts++;
+}
+
+/* A session has ended, for which `text` is what went wrong; perhaps another one is to follow. */
+static void
+end_session(struct pass *pass, size_t account, const struct link_report *report, const char *text)
+{
+	struct drain *drain = &pass->drains[account];
+	struct error err = {.text = ""};
+	int64_t wait = 0;
+	int more = 0;
+
+	drain_add(drain, report);
+	if (pass->settings->mode == WORKER_FETCH && signals_received == 0)
+		more = drain_next(drain, pass->settings->accounts[account], report, &wait, &err);
+	if (more > 0) {
+		log_set_account(pass->settings->accounts[account]->name);
+		log_verbose("until-empty: another session in %lld s", (long long)wait);
+		log_set_account(NULL);
+		limits_again(&pass->limits, account, clock_monotonic_ms() + wait * 1000);
+		return;
+	}
+	if (more < 0) {
+		drain->sum.ok = false;
+		drain->sum.class = err.class;
+	}
+	end_account(pass, account, more < 0 ? err.text : text);
 }
 
 /*
@@ -162,12 +193,13 @@ start_account(struct pass *pass, size_t account)
 	set_limit(slot, starting);
 	limits_start(&pass->limits, account);
 	result = worker_start(&slot->worker, starting, &how, &err);
-	/* The worker has it. */
-	secret_release(&starting->password);
+	/* The worker has it; another one would need it, too. */
+	if (!starting->until_empty || settings->mode != WORKER_FETCH)
+		secret_release(&starting->password);
 	if (result == 0)
 		return;
 	limits_end(&pass->limits, account);
-	end_account(pass, account, &failed, err.text);
+	end_session(pass, account, &failed, err.text);
 }
 
 static void
@@ -176,7 +208,8 @@ start_accounts(struct pass *pass)
 	size_t account;
 
 	while (signals_received == 0 &&
-		(account = limits_next(&pass->limits)) < pass->settings->count)
+		(account = limits_next(&pass->limits, clock_monotonic_ms())) <
+			pass->settings->count)
 		start_account(pass, account);
 }
 
@@ -213,7 +246,7 @@ end_slot(struct pass *pass, struct slot *slot)
 	pass->done.octets += slot->progress.octets;
 	pass->done.octets_total += slot->progress.octets_total;
 	limits_end(&pass->limits, slot->account);
-	end_account(pass, slot->account, &slot->report, slot->error);
+	end_session(pass, slot->account, &slot->report, slot->error);
 }
 
 static void
@@ -332,7 +365,7 @@ run_pass(struct pass *pass)
 	for (;;) {
 		start_accounts(pass);
 		count = watch_workers(pass);
-		if (count == 0)
+		if (count == 0 && (pass->limits.again == 0 || signals_received != 0))
 			return;
 		answer_signals(pass);
 		limit_sessions(pass);
@@ -343,6 +376,16 @@ run_pass(struct pass *pass)
 				end_slot(pass, pass->running[i]);
 		}
 		draw(pass);
+	}
+}
+
+/* Accounts whose next session a signal has prevented. */
+static void
+end_waiting(struct pass *pass)
+{
+	for (size_t i = 0; pass->limits.again != 0 && i < pass->settings->count; i++) {
+		if (pass->limits.is_waiting[i] && pass->limits.due[i] != 0)
+			end_account(pass, i, "");
 	}
 }
 
@@ -392,15 +435,18 @@ poller_run(const struct poller_settings *settings)
 	limits_init(&pass.limits, settings->accounts, settings->count, settings->jobs,
 		settings->per_host);
 	progress_init(&pass.progress, settings->shows_progress);
+	pass.drains = xcalloc(settings->count, sizeof *pass.drains);
 	pass.slots = xcalloc(settings->jobs, sizeof *pass.slots);
 	pass.running = xcalloc(settings->jobs, sizeof *pass.running);
 	pass.watched = xcalloc(settings->jobs, sizeof *pass.watched);
 
 	run_pass(&pass);
+	end_waiting(&pass);
 	progress_clear(&pass.progress);
 	report_all(&pass.reporting, &pass.totals, clock_monotonic_ms() - started, &line);
 	print(&pass, &line);
 
+	free(pass.drains);
 	free(pass.slots);
 	free(pass.running);
 	free(pass.watched);

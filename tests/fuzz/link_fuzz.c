@@ -53,6 +53,7 @@ note_report(struct buf *out, const struct link_report *report)
 	note_number(out, report->left);
 	note_number(out, report->skipped);
 	note_number(out, report->failed);
+	note_number(out, report->login_delay);
 	note_number(out, report->octets);
 	note_number(out, (uint64_t)report->milliseconds);
 }

@@ -49,7 +49,8 @@ carries_every_kind_of_frame(void)
 	struct link_frame frame;
 	struct link_row row = {.number = 7, .uidl = "a\0b", .uidl_len = 3};
 	struct link_server server = {.login_delay = 300};
-	struct link_report report = {.ok = false, .class = ERROR_AUTH, .fetched = 1, .octets = 99};
+	struct link_report report = {
+		.ok = false, .class = ERROR_AUTH, .fetched = 1, .login_delay = 86400, .octets = 99};
 
 	link_put_row(pair.a, &row);
 	CHECK(receive(&pair, &frame) == 1 && frame.type == LINK_ROW);
@@ -85,6 +86,10 @@ carries_every_kind_of_frame(void)
 	link_put_report(pair.a, &report, "no");
 	CHECK(receive(&pair, &frame) == 1 && frame.u.report.class == ERROR_AUTH);
 	CHECK(frame.u.report.octets == 99 && frame.data_len == 2);
+	CHECK(frame.u.report.login_delay == 86400);
+	report.login_delay = 86401;
+	link_put_report(pair.a, &report, "no");
+	CHECK(receive(&pair, &frame) < 0);
 	free_pair(&pair);
 }
 

@@ -1,3 +1,4 @@
+#include "poll/drain.h"
 #include "poll/limits.h"
 #include "poll/progress.h"
 #include "poll/report.h"
@@ -59,22 +60,22 @@ limits_hold_per_host_and_in_all(void)
 	struct limits limits;
 
 	limits_init(&limits, accounts, 4, 3, 2);
-	CHECK(limits_next(&limits) == 0);
+	CHECK(limits_next(&limits, 1) == 0);
 	limits_start(&limits, 0);
-	CHECK(limits_next(&limits) == 1);
+	CHECK(limits_next(&limits, 1) == 1);
 	limits_start(&limits, 1);
 	/* The third of one host waits, another host's account goes before it. */
-	CHECK(limits_next(&limits) == 3);
+	CHECK(limits_next(&limits, 1) == 3);
 	limits_start(&limits, 3);
-	CHECK(limits_next(&limits) == 4);
+	CHECK(limits_next(&limits, 1) == 4);
 	limits_end(&limits, 3);
-	CHECK(limits_next(&limits) == 4);
+	CHECK(limits_next(&limits, 1) == 4);
 	limits_end(&limits, 1);
-	CHECK(limits_next(&limits) == 2);
+	CHECK(limits_next(&limits, 1) == 2);
 	limits_start(&limits, 2);
 	limits_end(&limits, 0);
 	limits_end(&limits, 2);
-	CHECK(limits_next(&limits) == 4);
+	CHECK(limits_next(&limits, 1) == 4);
 	CHECK(limits.running == 0);
 	limits_release(&limits);
 }
@@ -87,11 +88,101 @@ jobs_limit_what_hosts_would_allow(void)
 	struct limits limits;
 
 	limits_init(&limits, accounts, 2, 1, 9);
-	limits_start(&limits, limits_next(&limits));
-	CHECK(limits_next(&limits) == 2);
+	limits_start(&limits, limits_next(&limits, 1));
+	CHECK(limits_next(&limits, 1) == 2);
 	limits_end(&limits, 0);
-	CHECK(limits_next(&limits) == 1);
+	CHECK(limits_next(&limits, 1) == 1);
 	limits_release(&limits);
+}
+
+static void
+limits_let_accounts_start_again(void)
+{
+	struct account one = {.host = (char *)"a"}, two = {.host = (char *)"a"};
+	struct account *accounts[] = {&one, &two};
+	struct limits limits;
+
+	limits_init(&limits, accounts, 2, 2, 1);
+	limits_start(&limits, 0);
+	limits_end(&limits, 0);
+	limits_again(&limits, 0, 50);
+	CHECK(limits.again == 1);
+	/* What has not started at all comes first, and the host's limit holds for both. */
+	CHECK(limits_next(&limits, 60) == 1);
+	limits_start(&limits, 1);
+	CHECK(limits_next(&limits, 60) == 2);
+	limits_end(&limits, 1);
+	CHECK(limits_next(&limits, 49) == 2);
+	CHECK(limits_next(&limits, 50) == 0);
+	limits_start(&limits, 0);
+	CHECK(limits.again == 0);
+	limits_end(&limits, 0);
+	CHECK(limits_next(&limits, 1000) == 2);
+	limits_again(&limits, 0, 70);
+	CHECK(limits_next(&limits, 70) == 0);
+	limits_release(&limits);
+}
+
+static void
+drain_adds_up_sessions(void)
+{
+	struct link_report first = {.ok = true,
+				   .fetched = 3,
+				   .deleted = 2,
+				   .left = 9,
+				   .failed = 4,
+				   .skipped = 5,
+				   .octets = 100,
+				   .milliseconds = 7},
+			   last = {.class = ERROR_NET,
+				   .fetched = 1,
+				   .left = 6,
+				   .octets = 1ull << 40};
+	struct drain drain = {0};
+
+	drain_add(&drain, &first);
+	drain_add(&drain, &last);
+	CHECK(drain.sessions == 2 && !drain.sum.ok && drain.sum.class == ERROR_NET);
+	CHECK(drain.sum.fetched == 4 && drain.sum.deleted == 2 && drain.sum.milliseconds == 7);
+	CHECK(drain.sum.left == 6 && drain.sum.skipped == 0 && drain.sum.failed == 0);
+	CHECK(drain.sum.octets == (1ull << 40) + 100);
+	last.fetched = UINT32_MAX;
+	drain_add(&drain, &last);
+	CHECK(drain.sum.fetched == UINT32_MAX);
+}
+
+static void
+drain_goes_on_while_something_new_comes(void)
+{
+	static const struct {
+		bool until_empty, ok;
+		uint32_t fetched, failed, delay, sessions;
+		int next;
+	} cases[] = {
+		{true,  true,  1, 0, 0,   1,                  1 },
+		{true,  true,  1, 0, 600, 1,                  1 },
+		{true,  true,  1, 0, 601, 1,                  -1},
+		{true,  true,  1, 0, 0,   DRAIN_SESSIONS_MAX, -1},
+		{true,  true,  0, 0, 601, 1,                  0 },
+		{true,  true,  1, 1, 601, 1,                  0 },
+		{true,  false, 1, 0, 0,   1,                  0 },
+		{false, true,  1, 0, 601, 1,                  0 },
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		struct account account = {.until_empty = cases[i].until_empty};
+		struct link_report report = {.ok = cases[i].ok,
+			.fetched = cases[i].fetched,
+			.failed = cases[i].failed,
+			.login_delay = cases[i].delay};
+		struct drain drain = {.sessions = cases[i].sessions};
+		struct error err = {.class = ERROR_BUG};
+		int64_t wait = -1;
+
+		CHECK(drain_next(&drain, &account, &report, &wait, &err) == cases[i].next);
+		CHECK((err.class == ERROR_BUSY) == (cases[i].next < 0));
+		CHECK(wait == (cases[i].next > 0 ? (int64_t)cases[i].delay : -1));
+	}
 }
 
 int
@@ -100,6 +191,9 @@ main(void)
 	sizes_are_told_in_powers_of_1000();
 	progress_tells_a_rate_only_when_there_is_one();
 	limits_hold_per_host_and_in_all();
+	limits_let_accounts_start_again();
+	drain_adds_up_sessions();
+	drain_goes_on_while_something_new_comes();
 	jobs_limit_what_hosts_would_allow();
 	return check_done();
 }
