@@ -406,6 +406,62 @@ AUTH PLAIN $(plain jane secret)"
 	assert_equal "$(count_sessions)" 0
 }
 
+@test "the password is the first line of a systemd credential" {
+	serve 'messages 1'
+	mkdir -m 700 credentials
+	printf 'secret\nnot this\n' >credentials/mail.home
+	chmod 400 credentials/mail.home
+	export CREDENTIALS_DIRECTORY=$HOME/credentials
+	fetch 'password =' 'credential = "mail.home"'
+	assert_status 0
+	# As systemd gives it to the user of a service: the mask of its access control list is the group's rights.
+	chmod 440 credentials/mail.home
+	fetch 'password =' 'credential = "mail.home"'
+	assert_status 0
+	assert_equal "$(delivered)" 1
+}
+
+@test "a credential that is not there, that others can read or that is no password is told before any connection" {
+	serve 'messages 1'
+	fetch 'password =' 'credential = "home"'
+	assert_status 78
+	assert_stderr_has "credential 'home': there are none, CREDENTIALS_DIRECTORY is not set: a systemd unit sets it, with LoadCredential=home:FILE"
+	CREDENTIALS_DIRECTORY='' fetch 'password =' 'credential = "home"'
+	assert_status 78
+	assert_stderr_has 'CREDENTIALS_DIRECTORY is not set'
+	CREDENTIALS_DIRECTORY=credentials fetch 'password =' 'credential = "home"'
+	assert_status 78
+	assert_stderr_has "credential 'home': CREDENTIALS_DIRECTORY is no absolute path"
+	mkdir credentials
+	export CREDENTIALS_DIRECTORY=$HOME/credentials
+	fetch 'password =' 'credential = "home"'
+	assert_status 78
+	assert_stderr_has "credential 'home': cannot open '$HOME/credentials/home': No such file or directory"
+	install -m 644 /dev/stdin credentials/home <<<secret
+	fetch 'password =' 'credential = "home"'
+	assert_status 78
+	assert_stderr_has "credential 'home': '$HOME/credentials/home' has a password and other users can read the file"
+	chmod 600 credentials/home
+	echo >credentials/home
+	fetch 'password =' 'credential = "home"'
+	assert_status 78
+	assert_stderr_has "credential 'home': '$HOME/credentials/home': the password is empty"
+	head -c 65537 /dev/zero | tr '\0' x >credentials/home
+	fetch 'password =' 'credential = "home"'
+	assert_status 78
+	assert_stderr_has "'$HOME/credentials/home' is bigger than 65536 octets"
+	assert_equal "$(count_sessions)" 0
+}
+
+@test "an access token comes from a systemd credential, too" {
+	start_fakepop --tls -e 'messages 1' -e 'capa -SASL' -e 'capa +SASL XOAUTH2' -e 'on AUTH send "+ "; read; login; send +OK'
+	mkdir -m 700 credentials
+	(umask 077 && echo to-ken >credentials/token)
+	CREDENTIALS_DIRECTORY=$HOME/credentials fetch 'password =' 'token-file = "${CREDENTIALS_DIRECTORY}/token"'
+	assert_status 0
+	assert_equal "$(transcript 1 | grep -A 1 '^AUTH' | tail -n 1 | base64 -d)" "$(printf 'user=jane\x01auth=Bearer to-ken\x01\x01')"
+}
+
 @test "the password is the first line that password-command prints, run without a shell" {
 	serve 'messages 1'
 	cat >tell <<-'EOF'

@@ -307,6 +307,8 @@ assert o["text"] == sys.argv[2], o' "$stderr" "$CONF:1: jobs: '0' is out of rang
 	refuses "3: there is another account 'good', in $CONF:1" <<<"$POLLABLE"
 	refuses "1: account 'a' has both 'password' and 'password-file': a password or token has one source" \
 		<<<'account "a" { host = "h" user = "u" deliver = "mbox:/m" password = "x" password-file = "/f" }'
+	refuses "1: account 'a' has both 'password-command' and 'credential': a password or token has one source" \
+		<<<'account "a" { host = "h" user = "u" deliver = "mbox:/m" credential = "x" password-command = "f" }'
 	refuses "1: account 'a' has no 'host': the server's name or address" <<<'account "a" { user = "u" deliver = "mbox:/m" }'
 	refuses "1: account 'a' has no 'user': the login name" <<<'account "a" { host = "h" deliver = "mbox:/m" }'
 	refuses "1: account 'a' has no 'deliver': maildir:PATH, mbox:PATH or pipe:COMMAND" <<<'account "a" { host = "h" user = "u" }'
@@ -348,6 +350,12 @@ assert o["text"] == sys.argv[2], o' "$stderr" "$CONF:1: jobs: '0' is out of rang
 	refuses_key 'user = "jane\nDELE 1"' "'jane\\nDELE 1' has a control character (such as a line end)"
 	refuses_key 'password = "one\ntwo"' 'has a line end in it'
 	refuses_key 'password-file = ""' 'is empty'
+	refuses_key 'credential = ""' 'is empty'
+	refuses_key 'credential = "../shadow"' "'../shadow' is no name of a file in a folder"
+	refuses_key 'credential = "/etc/shadow"' "'/etc/shadow' is no name of a file in a folder"
+	refuses_key 'credential = ".."' "'..' is no name of a file in a folder"
+	refuses_key 'credential = "."' "'.' is no name of a file in a folder"
+	refuses_key "credential = \"$(printf '%0256d' 0)\"" "'$(printf '%0200d' 0)...' is no name of a file in a folder"
 	refuses_key 'password-file = "secret"' "'secret' is a relative path: it must begin with / or ~/"
 	refuses "1: state-dir: 'state' is a relative path: it must begin with / or ~/" <<<'state-dir = "state"'
 	refuses_key 'tls-trust-file = "ca.pem"' "'ca.pem' is a relative path: it must begin with / or ~/"

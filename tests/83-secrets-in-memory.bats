@@ -77,7 +77,7 @@ write_sources() {
 	local name source
 
 	{
-		for name in inline other file command netrc; do
+		for name in inline other file command netrc credential; do
 			make_password "$name"
 			source=
 			case $name in
@@ -89,6 +89,11 @@ write_sources() {
 				printf '#!/bin/sh\necho %s\n' "$PASSWORD" >"$HOME/command"
 				source="password-command = \"$HOME/command\""
 				;;
+			credential)
+				mkdir -m 700 credentials
+				echo "$PASSWORD" >credentials/mine
+				source='credential = "mine"'
+				;;
 			netrc) echo "machine $HOST login netrc password $PASSWORD" >.netrc ;;
 			*) source="password = \"$PASSWORD\"" ;;
 			esac
@@ -96,7 +101,8 @@ write_sources() {
 		done
 		echo 'per-host = 8'
 	} | write_config
-	chmod 600 file .netrc
+	chmod 600 file .netrc credentials/mine
+	export CREDENTIALS_DIRECTORY=$HOME/credentials
 	chmod 700 command
 }
 
@@ -120,7 +126,7 @@ write_sources() {
 	start_fakepop --tls -e any-user -e "await $HOME/go" -e 'send +OK ready'
 	write_sources
 	begin
-	wait_until 10 has_sessions 5
+	wait_until 10 has_sessions 6
 	assert_remembers "$POLLER" poller
 	for deliverer in $(children_of "$POLLER"); do
 		assert_remembers "$deliverer" deliverer
@@ -131,7 +137,7 @@ write_sources() {
 		done
 	done
 	# Each its own: the search does find what is there.
-	assert_equal "$(tr ' ' '\n' <<<"$seen" | sort | paste -sd ' ')" ' command file inline netrc other'
+	assert_equal "$(tr ' ' '\n' <<<"$seen" | sort | paste -sd ' ')" ' command credential file inline netrc other'
 	: >go
 	await_end 77
 }

@@ -81,6 +81,7 @@ account_release(struct account *account)
 	secret_release(&account->password);
 	free(account->password_file);
 	free_words(account->password_command);
+	free(account->credential);
 	free(account->token_file);
 	free_words(account->token_command);
 	free(account->authorize_as);

@@ -66,6 +66,7 @@ struct account {
 	struct secret password; /* from `password`, the prompt, or resolved in the worker */
 	char *password_file;
 	char **password_command; /* argv; NULL: none */
+	char *credential;        /* its name in systemd's folder */
 	char *token_file;        /* of an OAuth 2 access token, */
 	char **token_command;    /* and these never beside a password */
 	char *authorize_as;      /* the user to act for (RFC 4422 section 3.4.1); NULL: `user` */

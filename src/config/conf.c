@@ -94,8 +94,8 @@ apply(const struct confparse_section *section, void *base, struct conf_problems 
 }
 
 /* Where what proves who the user is may come from: an account has one of them. */
-static const char *const SOURCES[] = {
-	"password", "password-file", "password-command", "token-file", "token-command"};
+static const char *const SOURCES[] = {"password", "password-file", "password-command", "credential",
+	"token-file", "token-command"};
 
 #define SOURCE_COUNT (sizeof(SOURCES) / sizeof(SOURCES[0]))
 

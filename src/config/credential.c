@@ -142,6 +142,50 @@ resolve_file(enum kind kind, const char *path, struct secret *out, struct error 
 	return result;
 }
 
+/*
+ * As resolve_file(), but for who may read it: systemd hands the file to a service's user by an access
+ * control list, whose mask then stands where the group's rights are.
+ */
+static int
+read_credential(const char *path, struct secret *out, struct error *err)
+{
+	struct buf text = {0};
+	struct stat st;
+	int result = -1;
+
+	if (read_secret_file(path, PASSWORD_MAX, &text, &st, err) == 0) {
+		st.st_mode &= ~(mode_t)S_IRGRP;
+		result = check_private(KIND_PASSWORD, path, &st, err);
+	}
+	if (result == 0 && take_first_line(KIND_PASSWORD, buf_data(&text), text.len, out, err) != 0)
+		result = error_prefix(err, "'%s'", path);
+	release_secret_file(&text);
+	return result;
+}
+
+static int
+resolve_credential(const char *name, struct secret *out, struct error *err)
+{
+	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	char *path;
+	int result;
+
+	if (folder == NULL || *folder == '\0')
+		return error_set(err, ERROR_CONFIG,
+			"credential '%s': there are none, CREDENTIALS_DIRECTORY is not set: a "
+			"systemd unit sets it, with LoadCredential=%s:FILE",
+			name, name);
+	if (*folder != '/')
+		return error_set(err, ERROR_CONFIG,
+			"credential '%s': CREDENTIALS_DIRECTORY is no absolute path", name);
+	path = xasprintf("%s/%s", folder, name);
+	result = read_credential(path, out, err);
+	if (result != 0)
+		error_prefix(err, "credential '%s'", name);
+	free(path);
+	return result;
+}
+
 /* Read what there is: 1 for more to come, 0 at the end, -1. Beyond the room, octets are dropped. */
 static int
 read_some(const struct child *child, struct buf *text, struct error *err)
@@ -312,6 +356,8 @@ credential_resolve(
 		return resolve_file(KIND_PASSWORD, account->password_file, out, err);
 	if (account->password_command != NULL)
 		return credential_run_command(account, CREDENTIAL_COMMAND_MS, out, err);
+	if (account->credential != NULL)
+		return resolve_credential(account->credential, out, err);
 	return resolve_netrc(account, out, found_out, err);
 }
 
@@ -323,7 +369,7 @@ credential_needs_prompt(const struct account *account)
 
 	if (!account_needs_password(account) || secret_is_set(&account->password) ||
 		account->password_file != NULL || account->password_command != NULL ||
-		account_has_token(account))
+		account->credential != NULL || account_has_token(account))
 		return false;
 	/* A .netrc that cannot be used is an error to be told, by credential_resolve(). */
 	return resolve_netrc(account, NULL, &found, &ignored) == 0 && !found;

@@ -1,6 +1,6 @@
 /*
- * Where an account's password comes from: the account itself, a file, a
- * command, ~/.netrc, or the terminal; and its OAuth 2 access token: a file or a command.
+ * Where an account's password comes from: the account itself, a file, a command, systemd's
+ * credentials, ~/.netrc, or the terminal; and its OAuth 2 access token: a file or a command.
  *
  *	credential_needs_prompt()  in the poller, before workers start
  *	credential_prompt()        if so, while the terminal is still ours alone
@@ -20,8 +20,8 @@
 
 /*
  * The password or token into `out`, from the first source that the account has: token-file,
- * token-command, `password` (or the prompt), password-file, password-command, ~/.netrc. *found_out is false,
- * which is no error, when there is none. The command runs without a shell for at
+ * token-command, `password` (or the prompt), password-file, password-command, credential, ~/.netrc.
+ * *found_out is false, which is no error, when there is none. The command runs without a shell for at
  * most 30 s, with POPHAUL_ACCOUNT, POPHAUL_HOST and POPHAUL_USER in its
  * environment; its errors go to ours. Of a file and of the output the first line counts, without
  * its line end, of ~/.netrc the value. Errors: ERROR_CONFIG for a file that is missing or that

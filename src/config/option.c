@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,8 @@ static const struct option_entry OPTIONS[] = {
 		"file whose first line is the password"},
 	{"password-command", OPTION_COMMAND, ANY_ACCOUNT, IN_ACCOUNT(password_command), 0, 0, NULL,
 		NULL, "command whose first line of output is the password"},
+	{"credential", OPTION_FILE, OPTION_ACCOUNT, IN_ACCOUNT(credential), 0, 0, NULL, NULL,
+		"systemd credential whose first line is the password"},
 	{"token-file", OPTION_PATH, OPTION_ACCOUNT, IN_ACCOUNT(token_file), 0, 0, NULL, NULL,
 		"file whose first line is an OAuth 2 access token"},
 	{"token-command", OPTION_COMMAND, ANY_ACCOUNT, IN_ACCOUNT(token_command), 0, 0, NULL, NULL,
@@ -259,6 +262,21 @@ set_path(void *field, const char *text, struct error *err)
 }
 
 static int
+set_file(void *field, const char *text, struct error *err)
+{
+	char quoted[QUOTE_SIZE];
+
+	if (check_line(text, err) != 0)
+		return -1;
+	if (strchr(text, '/') != NULL || strcmp(text, ".") == 0 || strcmp(text, "..") == 0 ||
+		strlen(text) > NAME_MAX)
+		return error_set(err, ERROR_CONFIG, "'%s' is no name of a file in a folder",
+			quote_bytes(quoted, text, strlen(text)));
+	replace_string(field, xstrdup(text));
+	return 0;
+}
+
+static int
 set_command(void *field, const char *text, struct error *err)
 {
 	char **words;
@@ -435,6 +453,8 @@ set_value(const struct option_entry *entry, void *field, char *const *texts, siz
 		return set_secret(field, *texts, err);
 	case OPTION_PATH:
 		return set_path(field, *texts, err);
+	case OPTION_FILE:
+		return set_file(field, *texts, err);
 	case OPTION_COMMAND:
 		return set_command(field, *texts, err);
 	case OPTION_NAMES:

@@ -17,6 +17,7 @@ enum option_type {
 	OPTION_TEXT,    /* char *: without control characters */
 	OPTION_SECRET,  /* struct secret: anything without CR, LF, NUL */
 	OPTION_PATH,    /* char *: absolute, ~ expands */
+	OPTION_FILE,    /* char *: a name without a folder */
 	OPTION_COMMAND, /* char **: words */
 	OPTION_NAMES,   /* char **: some of .words, or "auto" */
 	OPTION_DEST,    /* struct account_dest */
