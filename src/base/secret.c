@@ -15,7 +15,7 @@ secret_wipe(void *data, size_t len)
 }
 
 void
-secret_set(struct secret *secret, const void *data, size_t len)
+secret_make(struct secret *secret, size_t len)
 {
 	size_t page = (size_t)sysconf(_SC_PAGESIZE);
 	size_t pages = (len + 1 + page - 1) / page * page;
@@ -32,9 +32,14 @@ secret_set(struct secret *secret, const void *data, size_t len)
 		(void)mlock(p, pages);
 		(void)madvise(p, pages, MADV_DONTDUMP);
 	}
-	memcpy(p, data, len);
-	p[len] = '\0';
 	*secret = (struct secret){.data = p, .len = len, .pages = pages};
+}
+
+void
+secret_set(struct secret *secret, const void *data, size_t len)
+{
+	secret_make(secret, len);
+	memcpy(secret->data, data, len);
 }
 
 bool

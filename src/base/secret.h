@@ -15,6 +15,9 @@ struct secret {
 	size_t pages; /* octets mapped */
 };
 
+/* Room for `len` octets, to be read into `data`; an old value is wiped first. */
+void secret_make(struct secret *secret, size_t len);
+
 /* Take a copy; an old value is wiped first. The caller wipes its own copy. */
 void secret_set(struct secret *secret, const void *data, size_t len);
 

@@ -1,8 +1,20 @@
 #include "base/stop.h"
 
 #include <signal.h>
+#include <stddef.h>
 
 static volatile sig_atomic_t requested;
+
+void
+stop_set_handler(int number, void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler}, old;
+
+	if (sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
+		return;
+	sigemptyset(&action.sa_mask);
+	sigaction(number, &action, NULL);
+}
 
 void
 stop_request(int signal_number)

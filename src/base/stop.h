@@ -11,6 +11,9 @@
 /* Longest wait between two looks: a signal may fall between a look and its wait. */
 #define STOP_LOOK_MS 250
 
+/* Handle a signal so from now on, or ignore it; what nohup(1) or a shell ignores stays ignored. */
+void stop_set_handler(int number, void (*handler)(int));
+
 /* For a signal handler; there is no way back. */
 void stop_request(int signal_number);
 

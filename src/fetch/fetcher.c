@@ -4,6 +4,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/privilege.h"
 #include "base/quote.h"
 #include "fetch/wire/conn.h"
 #include "fetch/listing.h"
@@ -53,6 +54,9 @@ close_doors(struct fetcher *fetcher, struct error *err)
 	if (fetcher->doors_are_closed)
 		return 0;
 	secret_release(fetcher->password);
+	/* No earlier: a login may need a name, a random device or a library once more. */
+	if (privilege_empty_root())
+		log_verbose("the root of the file system is an empty folder");
 	if (sandbox_close_all(fetcher->account, &report, err) != 0)
 		return -1;
 	log_verbose("sandbox: %s", report.text);
@@ -458,6 +462,23 @@ hand_over(struct fetcher *fetcher, int result, const struct error *err)
 		return 0;
 	log_verbose("the result was not taken: %s", failure.text);
 	return error_exit_status(failure.class);
+}
+
+int
+fetcher_settle(const struct account *account, struct error *err)
+{
+	if (tls_preload(account->tls != ACCOUNT_TLS_NONE ? account->tls_trust_file : NULL, err) !=
+		0)
+		return -1;
+	return privilege_is_root() ? privilege_become_nobody(err) : 0;
+}
+
+int
+fetcher_fail(struct link *link, const struct error *err)
+{
+	struct fetcher fetcher = {.link = link};
+
+	return hand_over(&fetcher, -1, err);
 }
 
 int

@@ -3,8 +3,11 @@
  * has no file to write and no command to run; it speaks to the network and to
  * the deliverer's link and decides nothing about mail.
  *
- * fetcher_prepare() once in the poller, before anything is forked;
- * fetcher_run() in the forked fetcher, which ends with its result.
+ * fetcher_prepare() once in the poller, before anything is forked; in the forked fetcher, which
+ * ends with the result of the last of them:
+ *
+ *	fetcher_settle()                 as who has forked it; as nobody from then on, if that was root
+ *	fetcher_run() or fetcher_fail()
  */
 #ifndef POPHAUL_FETCH_FETCHER_H
 #define POPHAUL_FETCH_FETCHER_H
@@ -20,6 +23,17 @@
  * `needs_system_trust`), the SASL library. ERROR_TLS, ERROR_SYSTEM.
  */
 int fetcher_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * What only the user who runs pophaul can do for the session: read the files that its TLS needs. Then,
+ * where that is root, become a user who owns nothing (privilege.h). ERROR_CONFIG, ERROR_SYSTEM: no
+ * session must be run.
+ */
+int fetcher_settle(const struct account *account, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* Instead of a session: tell over `link` that and why there is none. As fetcher_run(). */
+int fetcher_fail(struct link *link, const struct error *err);
 
 /*
  * The whole session, told over `link`, which ends with LINK_RESULT. The password (possibly

@@ -17,83 +17,16 @@
 #include "base/clock.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/privilege.h"
 #include "base/stop.h"
 #include "base/secret.h"
 #include "config/credential.h"
 #include "deliver/deliverer.h"
 #include "fetch/fetcher.h"
+#include "poll/launch.h"
 
-/* How long the fetcher has to end by itself once its session is over, and the poller to read the report. */
+/* How long the poller has to read the report. */
 #define FAREWELL_MS 5000
-
-/* Where the kernel does not tell, how often to look whether a process has ended. */
-#define REAP_INTERVAL_MS 10
-
-static void
-set_handler(int number, void (*handler)(int))
-{
-	struct sigaction action = {.sa_handler = handler}, old;
-
-	/* What nohup(1) or a shell's background ignores stays ignored. */
-	if (sigaction(number, NULL, &old) == 0 && old.sa_handler == SIG_IGN)
-		return;
-	sigemptyset(&action.sa_mask);
-	sigaction(number, &action, NULL);
-}
-
-/* The fetcher process: everything of the deliverer is closed before the first octet of the network. */
-static _Noreturn void
-be_fetcher(const struct account *account, struct secret *password, int fd, bool lock_step,
-	const struct link_memory *memory)
-{
-	struct link *link;
-	int null, status;
-
-	log_set_process("fetcher");
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	/* A signal to the whole group is for the deliverer to answer: it says LINK_STOP. */
-	set_handler(SIGINT, SIG_IGN);
-	set_handler(SIGTERM, SIG_IGN);
-	set_handler(SIGHUP, SIG_IGN);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0) {
-		log_warn("cannot open '/dev/null': %s", strerror(errno));
-		_exit(EX_OSERR);
-	}
-	/* Neither a lock nor a file of the deliverer's may live on in the process that a server talks to. */
-	file_close_others(fd);
-	link = link_new(fd);
-	status = fetcher_run(account, password, link, lock_step, memory);
-	link_free(link);
-	_exit(status);
-}
-
-/* The session is over: the fetcher ends by itself, and *status_out tells how, or is ended: false. */
-static bool
-reap_fetcher(pid_t pid, bool at_once, int *status_out)
-{
-	struct pollfd watch = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
-	int64_t deadline = clock_monotonic_ms() + (at_once ? 0 : FAREWELL_MS);
-	bool has_ended = false;
-	int left;
-
-	while (!has_ended && (left = clock_poll_timeout(deadline)) != 0) {
-		/* Linux before 5.3 tells the end of a process to nobody who also watches the clock. */
-		if (watch.fd < 0 && left > REAP_INTERVAL_MS)
-			left = REAP_INTERVAL_MS;
-		poll(&watch, 1, left);
-		has_ended = waitpid(pid, status_out, WNOHANG) == pid;
-	}
-	if (watch.fd >= 0)
-		close(watch.fd);
-	if (has_ended)
-		return true;
-	kill(pid, SIGKILL);
-	while (waitpid(pid, status_out, 0) < 0 && errno == EINTR)
-		continue;
-	return false;
-}
 
 static enum deliverer_mode
 mode_of(const struct worker_settings *settings)
@@ -108,34 +41,21 @@ mode_of(const struct worker_settings *settings)
 	}
 }
 
+/* The session itself; the launch's end of the link is closed in any case. */
 static int
-run_with_fetcher(struct deliverer *deliverer, const struct account *account,
-	struct secret *password, struct link *poller, struct link_report *report, struct error *err)
+run_with_fetcher(struct deliverer *deliverer, struct launch *launch, struct link *poller,
+	struct link_report *report, struct error *err)
 {
-	const struct link_memory memory = deliverer_memory(deliverer);
-	struct link *link;
-	pid_t pid;
-	int ends[2], result, status;
+	struct link *link = link_new(launch->fd);
+	int result, status;
 	char how[128];
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
-		return error_set_errno(err, ERROR_SYSTEM, "cannot make a socket pair");
-	pid = fork();
-	if (pid == 0)
-		be_fetcher(
-			account, password, ends[1], deliverer_wants_lock_step(deliverer), &memory);
-	secret_release(password);
-	close(ends[1]);
-	if (pid < 0) {
-		close(ends[0]);
-		return error_set_errno(err, ERROR_SYSTEM, "cannot fork the fetcher");
-	}
-	link = link_new(ends[0]);
-	deliverer_set_fetcher(deliverer, pid);
+	launch->fd = -1;
+	deliverer_set_fetcher(deliverer, launch->pid);
 	result = deliverer_run(deliverer, link, poller, report, err);
 	link_free(link);
-	if (reap_fetcher(pid, result != 0 && err->class == ERROR_TIMEOUT, &status) && result != 0 &&
-		WIFSIGNALED(status)) {
+	if (launch_end(launch, result != 0 && err->class == ERROR_TIMEOUT, &status) &&
+		result != 0 && WIFSIGNALED(status)) {
 		/* That the link broke is only what follows from it. */
 		child_describe_status(status, how, sizeof how);
 		return error_set(err, ERROR_BUG, "the fetcher process %s", how);
@@ -153,10 +73,28 @@ wipe_secrets(const struct worker_settings *settings, const struct account *but)
 	}
 }
 
+/* What a session needs besides the state; the fetcher waits for it. */
+static int
+start_session(struct deliverer *deliverer, const struct launch *launch,
+	const struct account *account, const struct worker_settings *settings, struct error *err)
+{
+	const struct launch_terms terms = {.lock_step = deliverer_wants_lock_step(deliverer),
+		.memory = deliverer_memory(deliverer)};
+	struct secret password = {0};
+	bool has_password; /* some logins need none */
+	int result = credential_resolve(account, &password, &has_password, err);
+
+	wipe_secrets(settings, NULL);
+	if (result == 0)
+		result = launch_hand_over(launch, &terms, &password, err);
+	secret_release(&password);
+	return result;
+}
+
 /* The whole life of a worker, but for its farewell. */
 static int
 run_session(const struct account *account, const struct worker_settings *settings,
-	struct link *poller, struct link_report *report, struct error *err)
+	struct launch *launch, struct link *poller, struct link_report *report, struct error *err)
 {
 	struct deliverer_settings how = {
 		.mode = mode_of(settings),
@@ -167,18 +105,14 @@ run_session(const struct account *account, const struct worker_settings *setting
 		.renew_token = credential_token,
 	};
 	struct deliverer *deliverer = deliverer_open(account, &how, err);
-	struct secret password = {0};
-	bool has_password; /* some logins need none */
-	int result;
+	int result, ignored;
 
-	if (deliverer == NULL)
-		return -1;
-	result = credential_resolve(account, &password, &has_password, err);
-	/* From here on the one copy is what both processes wipe when they have no more use for it. */
-	wipe_secrets(settings, NULL);
-	if (result == 0)
-		result = run_with_fetcher(deliverer, account, &password, poller, report, err);
-	secret_release(&password);
+	if (deliverer != NULL && start_session(deliverer, launch, account, settings, err) == 0) {
+		result = run_with_fetcher(deliverer, launch, poller, report, err);
+	} else {
+		result = -1;
+		launch_end(launch, false, &ignored);
+	}
 	deliverer_free(deliverer);
 	return result;
 }
@@ -189,22 +123,29 @@ be_worker(const struct account *account, const struct worker_settings *settings,
 	int64_t started = clock_monotonic_ms();
 	struct link_report report = {0};
 	struct error err = {.class = ERROR_BUG};
+	struct launch launch;
 	struct link *poller;
+	bool has_launched;
 	int result;
 
 	/* A poller that dies takes its workers with it, in good order. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
-	set_handler(SIGINT, stop_request);
-	set_handler(SIGTERM, stop_request);
-	set_handler(SIGHUP, stop_request);
+	stop_set_handler(SIGINT, stop_request);
+	stop_set_handler(SIGTERM, stop_request);
+	stop_set_handler(SIGHUP, stop_request);
 	wipe_secrets(settings, account);
 	/* Nor a link of another account in this one. */
 	file_close_others(fd);
 	log_set_account(account->name);
 	log_set_process("deliverer");
+	has_launched = launch_fork(&launch, account, settings->accounts, settings->account_count,
+			       &err) == 0;
+	if (privilege_is_root())
+		launch_send_handle(&launch, fd);
 	poller = link_new(fd);
 
-	report.ok = run_session(account, settings, poller, &report, &err) == 0;
+	report.ok =
+		has_launched && run_session(account, settings, &launch, poller, &report, &err) == 0;
 	if (!report.ok)
 		report.class = err.class;
 	report.milliseconds = clock_monotonic_ms() - started;
@@ -228,7 +169,7 @@ worker_start(struct worker *worker, const struct account *account,
 {
 	int ends[2];
 
-	*worker = (struct worker){0};
+	*worker = (struct worker){.fetcher = -1};
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
 		return error_set_errno(err, ERROR_SYSTEM, "cannot make a socket pair");
 	fflush(NULL);
@@ -242,6 +183,8 @@ worker_start(struct worker *worker, const struct account *account,
 		worker->pid = 0;
 		return -1;
 	}
+	if (privilege_is_root())
+		worker->fetcher = launch_take_handle(ends[0]);
 	worker->link = link_new(ends[0]);
 	return 0;
 }
@@ -265,7 +208,9 @@ worker_finish(struct worker *worker, bool has_reported, struct error *err)
 		kill(worker->pid, SIGKILL);
 	while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
-	*worker = (struct worker){0};
+	/* It has nobody to speak to any more; the worker may not have had the right to end it. */
+	launch_kill_by_handle(worker->fetcher);
+	*worker = (struct worker){.fetcher = -1};
 	if (has_reported)
 		return 0;
 	child_describe_status(status, how, sizeof how);

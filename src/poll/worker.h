@@ -39,6 +39,7 @@ struct worker_settings {
 struct worker {
 	pid_t pid; /* 0: no process */
 	struct link *link;
+	int fetcher; /* root's handle of it (launch.h); -1: none */
 };
 
 /*

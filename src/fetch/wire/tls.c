@@ -36,7 +36,8 @@ struct tls {
 	bool after_stls;
 
 	gnutls_session_t session;
-	gnutls_certificate_credentials_t own_credentials; /* NULL: the shared ones */
+	gnutls_certificate_credentials_t credentials;     /* borrowed */
+	gnutls_certificate_credentials_t own_credentials; /* NULL: they are another's */
 	gnutls_typed_vdata_st verify[VERIFY_COUNT];       /* GnuTLS keeps a pointer to it */
 
 	int socket_errno;          /* of the last failed send or recv */
@@ -50,6 +51,12 @@ struct tls {
 };
 
 static gnutls_certificate_credentials_t system_credentials;
+
+/* What tls_preload() has read, for sessions that come when files cannot be read any more. */
+static struct {
+	char *trust_file;
+	gnutls_certificate_credentials_t credentials;
+} preloaded;
 
 /* What GnuTLS calls an error, without its full stop. */
 static int
@@ -149,23 +156,52 @@ push(gnutls_transport_ptr_t transport, const giovec_t *pieces, int count)
 	return sent;
 }
 
+/* *out stays NULL when it fails. */
 static int
-load_trust_file(struct tls *tls, struct error *err)
+load_trust_file(const char *path, gnutls_certificate_credentials_t *out, struct error *err)
 {
-	int count;
+	gnutls_certificate_credentials_t credentials;
 
 	/* GnuTLS does not tell why a file cannot be read. */
-	if (access(tls->trust_file, R_OK) != 0)
+	if (access(path, R_OK) != 0)
 		return error_set_errno(
-			err, ERROR_CONFIG, "tls-trust-file '%s' cannot be read", tls->trust_file);
-	if (gnutls_certificate_allocate_credentials(&tls->own_credentials) != 0)
+			err, ERROR_CONFIG, "tls-trust-file '%s' cannot be read", path);
+	if (gnutls_certificate_allocate_credentials(&credentials) != 0)
 		return error_set(err, ERROR_SYSTEM, "GnuTLS is out of memory");
-	count = gnutls_certificate_set_x509_trust_file(
-		tls->own_credentials, tls->trust_file, GNUTLS_X509_FMT_PEM);
-	if (count > 0)
+	if (gnutls_certificate_set_x509_trust_file(credentials, path, GNUTLS_X509_FMT_PEM) > 0) {
+		*out = credentials;
 		return 0;
-	return error_set(err, ERROR_CONFIG,
-		"tls-trust-file '%s' holds no certificate in PEM format", tls->trust_file);
+	}
+	gnutls_certificate_free_credentials(credentials);
+	return error_set(
+		err, ERROR_CONFIG, "tls-trust-file '%s' holds no certificate in PEM format", path);
+}
+
+int
+tls_preload(const char *trust_file, struct error *err)
+{
+	if (trust_file == NULL || preloaded.credentials != NULL)
+		return 0;
+	if (load_trust_file(trust_file, &preloaded.credentials, err) != 0)
+		return -1;
+	preloaded.trust_file = xstrdup(trust_file);
+	return 0;
+}
+
+/* Those of the system, those that were read before, or those that are read now. */
+static int
+choose_credentials(struct tls *tls, struct error *err)
+{
+	if (tls->trust_file == NULL)
+		tls->credentials = system_credentials;
+	else if (preloaded.credentials != NULL &&
+		strcmp(preloaded.trust_file, tls->trust_file) == 0)
+		tls->credentials = preloaded.credentials;
+	else if (load_trust_file(tls->trust_file, &tls->own_credentials, err) != 0)
+		return -1;
+	else
+		tls->credentials = tls->own_credentials;
+	return 0;
 }
 
 static void
@@ -193,8 +229,7 @@ set_up_session(struct tls *tls, struct error *err)
 	code = gnutls_set_default_priority_append(tls->session, PRIORITY, &at, 0);
 	if (code != 0)
 		return library_error(err, "TLS cannot be set up (see /etc/gnutls/config)", code);
-	code = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE,
-		tls->own_credentials != NULL ? tls->own_credentials : system_credentials);
+	code = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, tls->credentials);
 	if (code == 0 && !net_is_address(tls->host))
 		code = gnutls_server_name_set(
 			tls->session, GNUTLS_NAME_DNS, tls->host, strlen(tls->host));
@@ -222,8 +257,7 @@ tls_new(int fd, const struct tls_settings *settings, struct error *err)
 		tls->host[strcspn(tls->host, "%")] = '\0'; /* no certificate knows our zones */
 
 	assert(tls->trust_file != NULL || system_credentials != NULL);
-	if ((tls->trust_file != NULL && load_trust_file(tls, err) != 0) ||
-		set_up_session(tls, err) != 0) {
+	if (choose_credentials(tls, err) != 0 || set_up_session(tls, err) != 0) {
 		tls_free(tls);
 		return NULL;
 	}

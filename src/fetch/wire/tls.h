@@ -32,6 +32,12 @@
  */
 int tls_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
 
+/*
+ * Read an account's trust file (NULL: it has none) now, for a process that is about to lose the
+ * right to: every later session with it then needs no file. ERROR_CONFIG, ERROR_SYSTEM.
+ */
+int tls_preload(const char *trust_file, struct error *err) __attribute__((warn_unused_result));
+
 struct tls_settings {
 	const char *host;       /* the name that the certificate must bear */
 	const char *trust_file; /* PEM instead of the system's store; NULL: the system's */
