@@ -449,11 +449,50 @@ setup() {
 	refute_stderr_has close_notify
 }
 
-@test "SSLKEYLOGFILE is not obeyed" {
-	start_fakepop --tls -e 'messages 1'
-	SSLKEYLOGFILE=$HOME/keys fetch "deliver = \"pipe:sh -c 'env >$HOME/environment; cat >/dev/null'\""
+@test "SSLKEYLOGFILE is not obeyed, and with -vv by the fetcher alone, which says so" {
+	local option
+
+	# Beside it, the server's own view of the keys.
+	SSLKEYLOGFILE=$HOME/theirs start_fakepop --tls -e 'messages 1'
+	export SSLKEYLOGFILE=$HOME/keys
+	for option in '' -v; do
+		rm -rf "$STATE"
+		OPTIONS=(${option:+"$option"})
+		fetch "deliver = \"pipe:sh -c 'env >$HOME/environment; cat >/dev/null'\""
+		assert_status 0
+		refute_stderr_has SSLKEYLOGFILE
+		[ ! -e keys ]
+		[ -s environment ]
+		run ! grep -q '^SSLKEYLOGFILE=' environment
+	done
+	rm -rf "$STATE" environment
+	OPTIONS=(-vv)
+	fetch "deliver = \"pipe:sh -c 'env >$HOME/environment; cat >/dev/null'\""
 	assert_status 0
-	[ ! -e keys ]
-	[ -s environment ]
+	assert_stderr_has "SSLKEYLOGFILE: the keys of this session go to '$HOME/keys', and with them all that is said in it, the password too"
+	assert_equal "$(stat -c %a keys)" 600
 	run ! grep -q '^SSLKEYLOGFILE=' environment
+	grep -q '^CLIENT_TRAFFIC_SECRET_0 ' keys
+	# Whoever has the file has the keys that the server has.
+	assert_equal "$(grep -Fxcf theirs keys)" "$(wc -l <keys)"
+	# One more session is appended.
+	count=$(wc -l <keys)
+	fetch
+	assert_equal "$(wc -l <keys)" $((2 * count))
+}
+
+@test "a file for TLS keys that is a link, another thing or open to others is not written, and that is told" {
+	start_fakepop --tls -e 'messages 1'
+	touch elsewhere
+	chmod 600 elsewhere
+	ln -s elsewhere link
+	install -m 640 /dev/null shared
+	mkfifo -m 600 fifo
+	OPTIONS=(-vv)
+	for name in link shared fifo . none/keys; do
+		SSLKEYLOGFILE=$HOME/$name fetch
+		assert_status 0
+		assert_stderr_has "SSLKEYLOGFILE: no keys are written, '$HOME/$name' cannot be used: "
+	done
+	[ ! -s elsewhere ] && [ ! -s shared ]
 }

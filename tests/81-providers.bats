@@ -38,7 +38,7 @@ serve_gmail() {
 	part 2 3 4
 	part 3 5 6
 	part 4+ 7 7
-	serve "${GMAIL[@]}" "${MAILS[@]}" "${SHOWN[@]}" "$@"
+	serve "${GMAIL[@]}" "${MAILS[@]}" "${SHOWN[@]}"
 }
 
 @test "pop3 B1: Gmail, until-empty: a mailbox is emptied over several sessions, each waiting out LOGIN-DELAY" {

@@ -16,6 +16,7 @@
 #include "base/xalloc.h"
 #include "fetch/wire/net.h"
 #include "fetch/wire/tlscert.h"
+#include "fetch/wire/tlskeys.h"
 
 /* GnuTLS alone calls recv(2) twice a record; servers that make a record of each line show that. */
 #define RAW_SIZE 131072
@@ -75,7 +76,7 @@ tls_prepare(bool needs_system_trust, struct error *err)
 {
 	int count;
 
-	unsetenv("SSLKEYLOGFILE");
+	tlskeys_prepare();
 	if (!needs_system_trust || system_credentials != NULL)
 		return 0;
 	if (gnutls_certificate_allocate_credentials(&system_credentials) != 0)
@@ -91,6 +92,12 @@ tls_prepare(bool needs_system_trust, struct error *err)
 	return error_set(err, ERROR_TLS,
 		"the system has no trusted certificates: install its ca-certificates package or "
 		"set tls-trust-file");
+}
+
+void
+tls_open_key_log(void)
+{
+	tlskeys_open();
 }
 
 /* The transport functions that GnuTLS calls: errno is its way to hear of EAGAIN. */
@@ -237,6 +244,7 @@ set_up_session(struct tls *tls, struct error *err)
 		code = gnutls_alpn_set_protocols(tls->session, &alpn, 1, 0);
 	if (code != 0)
 		return library_error(err, "TLS cannot be set up", code);
+	tlskeys_attach(tls->session);
 	gnutls_transport_set_ptr(tls->session, tls);
 	gnutls_transport_set_pull_function(tls->session, pull);
 	gnutls_transport_set_pull_timeout_function(tls->session, pull_timeout);

@@ -26,8 +26,9 @@
 #define TLS_RECORD_MAX 16384
 
 /*
- * Take SSLKEYLOGFILE out of the environment, for GnuTLS would write every session's keys there,
- * and, when `needs_system_trust`, load the system's trust store, which all children then share.
+ * Take SSLKEYLOGFILE out of the environment, for GnuTLS would write every session's keys there, and
+ * remember it under -vv. And when `needs_system_trust`, load the system's trust store, which all
+ * children then share.
  * ERROR_TLS, ERROR_SYSTEM.
  */
 int tls_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
@@ -37,6 +38,12 @@ int tls_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_
  * right to: every later session with it then needs no file. ERROR_CONFIG, ERROR_SYSTEM.
  */
 int tls_preload(const char *trust_file, struct error *err) __attribute__((warn_unused_result));
+
+/*
+ * In a process that is going to have TLS sessions, while it may still open files: where their keys
+ * are to go, by SSLKEYLOGFILE and under -vv only, which the log then tells.
+ */
+void tls_open_key_log(void);
 
 struct tls_settings {
 	const char *host;       /* the name that the certificate must bear */
