@@ -109,20 +109,20 @@ lint: $(PROGRAM)
 
 install: $(PROGRAM)
 	install -d '$(DESTDIR)$(BINDIR)' '$(DESTDIR)$(MANDIR)/man1' '$(DESTDIR)$(MANDIR)/man5' \
-		'$(DESTDIR)$(DOCDIR)' '$(DESTDIR)$(UNITDIR)'
+		'$(DESTDIR)$(DOCDIR)/oauth2' '$(DESTDIR)$(UNITDIR)'
 	install -m 755 $(PROGRAM) '$(DESTDIR)$(BINDIR)/pophaul'
-	install -m 644 man/pophaul.1 '$(DESTDIR)$(MANDIR)/man1/pophaul.1'
-	install -m 644 man/pophaul.conf.5 '$(DESTDIR)$(MANDIR)/man5/pophaul.conf.5'
+	for page in pophaul.1 pophaul.conf.5; do install -m 644 man/$$page '$(DESTDIR)$(MANDIR)/man'$${page##*.} || exit; done
 	install -m 644 README COPYING sample.conf '$(DESTDIR)$(DOCDIR)'
+	install -m 755 contrib/oauth2/* '$(DESTDIR)$(DOCDIR)/oauth2' && chmod 644 '$(DESTDIR)$(DOCDIR)/oauth2/README'
 	install -m 644 contrib/systemd/pophaul.* '$(DESTDIR)$(UNITDIR)'
 	sed -i 's|/usr/local/bin|$(BINDIR)|' '$(DESTDIR)$(UNITDIR)/pophaul.service'
 
 uninstall:
 	rm -f '$(DESTDIR)$(BINDIR)/pophaul' '$(DESTDIR)$(MANDIR)/man1/pophaul.1' \
 		'$(DESTDIR)$(MANDIR)/man5/pophaul.conf.5' '$(DESTDIR)$(UNITDIR)/pophaul.service' \
-		'$(DESTDIR)$(UNITDIR)/pophaul.timer' '$(DESTDIR)$(DOCDIR)/README' \
-		'$(DESTDIR)$(DOCDIR)/COPYING' '$(DESTDIR)$(DOCDIR)/sample.conf'
-	@[ ! -d '$(DESTDIR)$(DOCDIR)' ] || rmdir --ignore-fail-on-non-empty '$(DESTDIR)$(DOCDIR)'
+		'$(DESTDIR)$(UNITDIR)/pophaul.timer' \
+		$(patsubst %,'$(DESTDIR)$(DOCDIR)/%',README COPYING sample.conf oauth2/README oauth2/oauth2-token)
+	@for dir in '$(DESTDIR)$(DOCDIR)/oauth2' '$(DESTDIR)$(DOCDIR)'; do [ ! -d "$$dir" ] || rmdir --ignore-fail-on-non-empty "$$dir"; done
 
 # Only what make has built: BUILD may have been mistyped, or be the sources themselves.
 clean:

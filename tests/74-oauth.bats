@@ -256,8 +256,10 @@ GMAIL='{"status":"401","schemes":"Bearer","scope":"https://mail.google.com/"}'
 
 @test "Gmail's 401 is shown and asks the command for a fresh token, once" {
 	SASL='PLAIN XOAUTH2 OAUTHBEARER' serve_tokens "$(refusing "$GMAIL")"
-	fetch_by 'echo token$(wc -l <calls)' 'auth = "XOAUTH2"'
+	fetch_by 'echo "${POPHAUL_TOKEN-}" >>told; echo token$(wc -l <calls)' 'auth = "XOAUTH2"'
 	assert_status 77
+	# The second time it is told that what it keeps is of no use.
+	assert_equal "$(<told)" $'\nrefused'
 	assert_equal "$stderr" 'pophaul: home: the server refused the login with XOAUTH2: "" (of the token it says: status "401", scope "https://mail.google.com/")'
 	assert_equal "$(calls)" 2
 	assert_equal "$(count_sessions)" 2
@@ -536,4 +538,147 @@ hides_token() {
 	output=$(cat environment out)
 	assert_output_has HOME=
 	hides_token
+}
+
+# ---- contrib/oauth2 ----
+
+# A provider's token end point over HTTPS: it answers with the file "answer" and notes each request in "requests".
+start_provider() {
+	make_certs
+	cat >provider.py <<-'PY'
+		import http.server, os, ssl, sys, urllib.parse
+		class Handler(http.server.BaseHTTPRequestHandler):
+		    def do_POST(self):
+		        body = self.rfile.read(int(self.headers["Content-Length"])).decode()
+		        with open("requests", "a") as log:
+		            print(self.path, self.headers.get("Authorization", "-"), urllib.parse.parse_qsl(body), file=log)
+		        answer = open("answer", "rb").read()
+		        self.send_response(400 if b"error" in answer else 200)
+		        self.send_header("Content-Length", str(len(answer)))
+		        self.end_headers()
+		        self.wfile.write(answer)
+		    def log_message(self, *args):
+		        pass
+		server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+		context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+		context.load_cert_chain(sys.argv[1], sys.argv[2])
+		server.socket = context.wrap_socket(server.socket, server_side=True)
+		with open("provider.new", "w") as ready:
+		    print(server.server_port, file=ready)
+		os.rename("provider.new", "provider.port")
+		server.serve_forever()
+	PY
+	setpriv --pdeathsig TERM python3 provider.py "$CERT_FILE" "$KEY_FILE" </dev/null >provider.log 2>&1 3>&- &
+	SERVER_PIDS+=($!)
+	wait_until 20 test -s provider.port
+	: >requests
+	# What curl is called with is seen, and then it is called.
+	mkdir -p bin
+	printf '#!/bin/sh\nprintf "%%s\\n" "$@" >>%s\nexec %s "$@"\n' "$HOME/arguments" "$(command -v curl)" >bin/curl
+	chmod +x bin/curl
+	export CURL_CA_BUNDLE=$CA_FILE PATH=$HOME/bin:$PATH
+}
+
+# settings LINE…: HOME/settings, for the provider.
+settings() {
+	printf '%s\n' "token_endpoint = https://127.0.0.1:$(<provider.port)/t" "$@" >settings
+	chmod 600 settings
+}
+
+oauth2_token() {
+	run --separate-stderr timeout -k 5 30 "$ROOT/contrib/oauth2/oauth2-token" "$@"
+}
+
+@test "oauth2-token gets a token for a program itself, keeps it while it lives, and shows no secret" {
+	start_provider
+	settings 'client_id = the-client' 'client_secret = s3cr=t "q\uo&te" %' 'scope = https://outlook.office365.com/.default'
+	printf '{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,\n"access_token":"eyJ0.a-b_c.d"}' >answer
+	oauth2_token settings
+	assert_equal "$stderr" ''
+	assert_status 0
+	assert_output_is eyJ0.a-b_c.d
+	assert_equal "$(<requests)" "/t - [('client_id', 'the-client'), ('client_secret', 's3cr=t \"q\\\\uo&te\" %'), ('grant_type', 'client_credentials'), ('scope', 'https://outlook.office365.com/.default')]"
+	assert_equal "$(stat -c %a settings.cache)" 600
+	oauth2_token settings
+	assert_output_is eyJ0.a-b_c.d
+	assert_equal "$(wc -l <requests)" 1
+	POPHAUL_TOKEN=refused oauth2_token settings
+	assert_equal "$(wc -l <requests)" 2
+	sed -i 's/^expires = .*/expires = 1000/' settings.cache
+	oauth2_token settings
+	assert_equal "$(wc -l <requests)" 3
+	touch -d '+1 minute' settings
+	oauth2_token settings
+	assert_equal "$(wc -l <requests)" 4
+	assert_equal "$(sort -u arguments)" $'-\n--config\n--disable'
+}
+
+@test "oauth2-token refreshes a user's token, and keeps the refresh token that it is given" {
+	start_provider
+	settings 'client_id = c' 'client_secret = s' 'refresh_token = first' 'client_auth = basic'
+	echo '{"access_token" : "one", "expires_in" : "0", "refresh_token" : "second"}' >answer
+	oauth2_token settings
+	assert_output_is one
+	assert_equal "$(<requests)" "/t Basic $(printf c:s | base64) [('grant_type', 'refresh_token'), ('refresh_token', 'first')]"
+	echo '{"access_token":"two","expires_in":0}' >answer
+	oauth2_token settings
+	assert_output_is two
+	assert_equal "$(tail -n 1 requests)" "/t Basic $(printf c:s | base64) [('grant_type', 'refresh_token'), ('refresh_token', 'second')]"
+	grep -qx 'refresh_token = second' settings.cache
+}
+
+@test "oauth2-token says what is wrong: settings, the provider's refusal, no network" {
+	start_provider
+	settings 'client_id = c' 'client_secret = s'
+	printf '{"error":"invalid_client","error_description":"AADSTS7000215: Invalid client secret provided.\\u000d","error_codes":[7000215]}' >answer
+	oauth2_token settings
+	assert_status 77
+	assert_output_is ''
+	assert_stderr_has "/t' gives no token: invalid_client AADSTS7000215: Invalid client secret provided.\u000d"
+	printf '{"error":"invalid_grant","error_description":"Token has been expired or revoked."}' >answer
+	oauth2_token settings
+	assert_stderr_has 'gives no token: invalid_grant Token has been expired or revoked.'
+	[ ! -e settings.cache ]
+	printf '<html>\e[31m' >answer
+	oauth2_token settings
+	assert_status 77
+	assert_stderr_has 'its answer has no access token in it'
+	CURL_CA_BUNDLE=/dev/null oauth2_token settings
+	assert_status 75
+	assert_stderr_has 'oauth2-token: curl failed with status'
+	chmod 640 settings
+	oauth2_token settings
+	assert_status 78
+	assert_stderr_has "other users can read 'settings': chmod 600 it"
+	oauth2_token none
+	assert_status 78
+	oauth2_token
+	assert_status 64
+	while IFS='|' read -r lines text; do
+		printf '%b' "$lines" >settings
+		chmod 600 settings
+		oauth2_token settings
+		assert_status 78
+		assert_stderr_has "$text"
+	done <<-'EOT'
+		client_id = c\n|has no token_endpoint that begins with https://
+		token_endpoint = http://h/t\nclient_id = c\n|has no token_endpoint that begins with https://
+		token_endpoint = https://h/t\nclient_secret = s\n|has no client_id
+		token_endpoint = https://h/t\nclient_id = c\n|has neither a refresh_token nor a client_secret
+		token_endpoint = https://h/t\nclient_id = c\nclient_secret = s\nclient_auth = x\n|client_auth is body or basic
+		token_endpoint = https://h/t\nclient_id = c\nclient_secret = a\tb\n|client_secret has a control character
+	EOT
+}
+
+@test "oauth2-token is a token-command: a token that the server refuses is got anew" {
+	serve_tokens "once $(refusing "$GMAIL")" 'on AUTH XOAUTH2 send + ; read; login; send +OK'
+	start_provider
+	settings 'client_id = c' 'client_secret = s'
+	printf '{"access_token":"fresh.token","expires_in":3600}' >answer
+	printf 'expires = 9999999999\naccess_token = stale.token\n' >settings.cache
+	fetch "token-command = \"env CURL_CA_BUNDLE=$CA_FILE $ROOT/contrib/oauth2/oauth2-token $HOME/settings\"" 'auth = "XOAUTH2"'
+	assert_equal "$stderr" ''
+	assert_status 0
+	assert_equal "$(transcript 1 | sed -n 3p)" "$(xoauth2 stale.token)"
+	assert_equal "$(transcript 2 | sed -n 3p)" "$(xoauth2 fresh.token)"
 }

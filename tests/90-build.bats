@@ -418,6 +418,8 @@ make_as_built() {
 		./opt/mail/lib/systemd/user/pophaul.timer
 		./opt/mail/share/doc/pophaul/COPYING
 		./opt/mail/share/doc/pophaul/README
+		./opt/mail/share/doc/pophaul/oauth2/README
+		./opt/mail/share/doc/pophaul/oauth2/oauth2-token
 		./opt/mail/share/doc/pophaul/sample.conf
 		./opt/mail/share/man/man1/pophaul.1
 		./opt/mail/share/man/man5/pophaul.conf.5

@@ -265,14 +265,16 @@ end_command(struct child *child, int64_t deadline, struct error *err)
 	return error_set(err, ERROR_AUTH, "%s", how);
 }
 
-int
-credential_run_command(
-	const struct account *account, int64_t limit_ms, struct secret *out, struct error *err)
+/* `refused`: what its last run gave was of no use. */
+static int
+run_command(const struct account *account, bool refused, int64_t limit_ms, struct secret *out,
+	struct error *err)
 {
 	char *name = xasprintf("POPHAUL_ACCOUNT=%s", account->name);
 	char *host = xasprintf("POPHAUL_HOST=%s", account->host);
 	char *user = xasprintf("POPHAUL_USER=%s", account->user);
-	const char *const extra[] = {name, host, user, NULL};
+	const char *const extra[] = {
+		name, host, user, refused ? "POPHAUL_TOKEN=refused" : NULL, NULL};
 	enum kind kind = account->token_command != NULL ? KIND_TOKEN : KIND_PASSWORD;
 	struct child_spec spec = {
 		.argv = kind == KIND_TOKEN ? account->token_command : account->password_command,
@@ -301,6 +303,13 @@ out:
 	free(host);
 	free(name);
 	return result;
+}
+
+int
+credential_run_command(
+	const struct account *account, int64_t limit_ms, struct secret *out, struct error *err)
+{
+	return run_command(account, false, limit_ms, out, err);
 }
 
 /* `out` NULL: only see whether there is an entry. A missing file has none. */
@@ -333,12 +342,18 @@ out:
 	return result;
 }
 
-int
-credential_token(const struct account *account, struct secret *out, struct error *err)
+static int
+resolve_token(const struct account *account, bool refused, struct secret *out, struct error *err)
 {
 	if (account->token_file != NULL)
 		return resolve_file(KIND_TOKEN, account->token_file, out, err);
-	return credential_run_command(account, CREDENTIAL_COMMAND_MS, out, err);
+	return run_command(account, refused, CREDENTIAL_COMMAND_MS, out, err);
+}
+
+int
+credential_renew_token(const struct account *account, struct secret *out, struct error *err)
+{
+	return resolve_token(account, true, out, err);
 }
 
 int
@@ -347,7 +362,7 @@ credential_resolve(
 {
 	*found_out = true;
 	if (account_has_token(account))
-		return credential_token(account, out, err);
+		return resolve_token(account, false, out, err);
 	if (secret_is_set(&account->password)) {
 		secret_set(out, account->password.data, account->password.len);
 		return 0;

@@ -5,7 +5,7 @@
  *	credential_needs_prompt()  in the poller, before workers start
  *	credential_prompt()        if so, while the terminal is still ours alone
  *	credential_resolve()       in the account's worker
- *	credential_token()         there, once a server has refused the token
+ *	credential_renew_token()   there, once a server has refused the token
  */
 #ifndef POPHAUL_CONFIG_CREDENTIAL_H
 #define POPHAUL_CONFIG_CREDENTIAL_H
@@ -32,8 +32,11 @@
 int credential_resolve(const struct account *account, struct secret *out, bool *found_out,
 	struct error *err) __attribute__((warn_unused_result));
 
-/* The token anew; `account` has one. As credential_resolve(). */
-int credential_token(const struct account *account, struct secret *out, struct error *err)
+/*
+ * The token anew; `account` has one. As credential_resolve(), but the command is told by
+ * POPHAUL_TOKEN=refused that it had better not give the same again.
+ */
+int credential_renew_token(const struct account *account, struct secret *out, struct error *err)
 	__attribute__((warn_unused_result));
 
 /* What password-command and token-command get for all they do. */

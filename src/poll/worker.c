@@ -102,7 +102,7 @@ run_session(const struct account *account, const struct worker_settings *setting
 		.verbose = settings->verbose,
 		.ignore_back_off = settings->ignore_back_off,
 		.stop = stop_flag(),
-		.renew_token = credential_token,
+		.renew_token = credential_renew_token,
 	};
 	struct deliverer *deliverer = deliverer_open(account, &how, err);
 	int result, ignored;
