@@ -61,7 +61,7 @@ OBJECTS := $(SOURCES:%.c=$(BUILD)/%.o)
 UNITS   := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/unit/*_test.c))
 FAKEPOP := $(patsubst %.c,$(BUILD)/%.o,$(wildcard tests/fakepop/*.c))
 PROGRAM := $(BUILD)/pophaul
-HELPERS := $(BUILD)/tests/fakepop/fakepop $(BUILD)/tests/saslpop/saslpop
+HELPERS := $(addprefix $(BUILD)/tests/,fakepop/fakepop saslpop/saslpop takeover/takeover)
 REPLAYS := $(patsubst %_fuzz.c,$(BUILD)/%_replay,$(wildcard tests/fuzz/*_fuzz.c))
 # The main() of replays; tests/fuzz/run puts the flag of a fuzzing engine in its place.
 FUZZER  := $(BUILD)/tests/fuzz/replay.o
@@ -72,10 +72,10 @@ FUZZER  := $(BUILD)/tests/fuzz/replay.o
 
 all: $(PROGRAM)
 
-$(PROGRAM): $(BUILD)/src/main.o $(BUILD)/libpophaul.a
+$(BUILD)/tests/saslpop/saslpop $(BUILD)/tests/takeover/takeover: %: %.o
+$(PROGRAM) $(BUILD)/tests/takeover/takeover: $(BUILD)/src/main.o $(BUILD)/libpophaul.a
 $(UNITS): %: %.o $(BUILD)/libpophaul.a
 $(BUILD)/tests/fakepop/fakepop: $(FAKEPOP)
-$(BUILD)/tests/saslpop/saslpop: %: %.o
 $(REPLAYS): %_replay: %_fuzz.o $(BUILD)/tests/fuzz/world.o $(BUILD)/tests/fuzz/remains.o $(filter %.o,$(FUZZER)) $(BUILD)/libpophaul.a
 $(REPLAYS): private OUR_LDFLAGS += -Wl,--wrap=poll $(filter-out %.o,$(FUZZER))
 $(PROGRAM) $(UNITS) $(HELPERS) $(REPLAYS):

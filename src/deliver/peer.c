@@ -20,6 +20,13 @@ peer_init(struct peer *peer, struct link *link, const struct account *account,
 		.stop_patience_ms = account_stop_ms(account) + STOP_MARGIN_MS,
 	};
 	peer->last = clock_monotonic_ms() + peer->patience_ms;
+	peer->alive_until = CLOCK_NEVER;
+}
+
+static int64_t
+earlier(int64_t a, int64_t b)
+{
+	return a < b ? a : b;
 }
 
 bool
@@ -38,11 +45,12 @@ peer_next(struct peer *peer, struct link_frame *frame, int64_t deadline, struct 
 		peer->link, frame, deadline < peer->last ? deadline : peer->last, stop, err);
 	if (found < 0)
 		return error_prefix(err, "the fetcher");
-	if (found > 0) {
+	if (found > 0 && frame->type != LINK_ALIVE) {
 		peer->last = clock_monotonic_ms() + peer->patience_ms;
-		if (frame->type != LINK_ALIVE)
-			return 1;
+		return 1;
 	}
+	if (found > 0)
+		peer->last = earlier(clock_monotonic_ms() + peer->patience_ms, peer->alive_until);
 	if (clock_poll_timeout(peer->last) == 0)
 		return error_set(err, peer_is_interrupted(peer) ? ERROR_INTERRUPTED : ERROR_TIMEOUT,
 			"the fetcher gives no sign of life: ended");
@@ -82,6 +90,7 @@ peer_stop(struct peer *peer)
 		return;
 	link_put(peer->link, LINK_STOP);
 	peer->is_stopped = true;
+	peer->alive_until = clock_monotonic_ms() + peer->patience_ms;
 	if (peer->stop_patience_ms < peer->patience_ms)
 		peer->patience_ms = peer->stop_patience_ms;
 	if (last < peer->last)

@@ -20,6 +20,7 @@ struct peer {
 	int64_t patience_ms;          /* longest silence */
 	int64_t stop_patience_ms;     /* the same, once it was told to stop */
 	int64_t last;                 /* when that is over */
+	int64_t alive_until;          /* when mere signs of life count no more */
 	bool is_stopped;              /* LINK_STOP was sent */
 	bool no_pipelining;           /* of its result, */
 	bool out_of_step, capa_broke; /* and these too, */
