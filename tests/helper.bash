@@ -151,7 +151,7 @@ wait_until() {
 
 	shift
 	until "$@"; do
-		[ "$SECONDS" -le "$limit" ] || fail "waited in vain for: $*"
+		[ "$SECONDS" -le "$limit" ] || fail "waited in vain for: $*" || return
 		sleep 0.02
 	done
 }
