@@ -3,22 +3,10 @@
 # through somebody in the middle, and where an offer or a kind of binding is missing.
 
 load helper
+load saslpop
 
 setup() {
 	default_setup
-}
-
-# start_saslpop SETTING…: see saslpop/saslpop.c. Sets PORT, SERVER_TLS and SASLPOP_LOG.
-start_saslpop() {
-	local base=$BATS_TEST_TMPDIR/saslpop-$((++FAKEPOP_COUNT))
-
-	make_certs
-	SASLPOP_LOG=$base.log
-	"$BUILD/tests/saslpop/saslpop" "$CERT_FILE" "$KEY_FILE" "$base.ready" "$SASLPOP_LOG" "$@" \
-		</dev/null >"$base.errors" 2>&1 3>&- &
-	SERVER_PIDS+=($!)
-	wait_until 20 test -e "$base.ready" || fail "$(cat "$base.errors")"
-	PORT=$(<"$base.ready") SERVER_TLS=implicit
 }
 
 # start_proxy [CERT KEY]: TLS ends here, and another one begins to PORT, which becomes the proxy's own. UNLISTED
@@ -70,11 +58,6 @@ fetch() {
 	: >"$SASLPOP_LOG"
 	account box "$@" | write_config
 	run --separate-stderr pophaul
-}
-
-# seen PREFIX: what follows it in saslpop's log.
-seen() {
-	sed -n "s/^$1 //p" "$SASLPOP_LOG"
 }
 
 # TLS 1.2 whose master secret is not bound to the handshake (RFC 7627): tls-unique could be forged.

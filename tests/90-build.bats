@@ -37,13 +37,13 @@ install_everything() {
 		[ -e "$BIN/bats" ] || printf '#!%s\necho Bats 1.8.2\n' "$SH" > "$BIN/bats"
 		for command in cc make pkg-config certtool bash bats dovecot procmail maildrop python3 \
 			openssl faketime strace valgrind script timeout readelf git clang-format clang-tidy cppcheck \
-			shellcheck mandoc ctags clang afl-fuzz; do
+			shellcheck mandoc ctags clang afl-fuzz krb5kdc kadmin.local kadmind kinit; do
 			[ -e "$BIN/$command" ] || printf '#!%s\n' "$SH" > "$BIN/$command"
 			chmod +x "$BIN/$command"
 		done
-		mkdir -p "$ROOT/usr/lib/sasl2" "$ROOT/usr/lib/dovecot"
-		touch "$ROOT/usr/lib/sasl2/libplain.so" "$ROOT/usr/lib/sasl2/libscram.so"
-		touch "$ROOT/usr/lib/dovecot/pop3-login"
+		mkdir -p "$ROOT/usr/lib/sasl2" "$ROOT/usr/lib/dovecot/modules/auth"
+		touch "$ROOT"/usr/lib/sasl2/libplain.so "$ROOT"/usr/lib/sasl2/libscram.so "$ROOT"/usr/lib/sasl2/libgssapiv2.so
+		touch "$ROOT/usr/lib/dovecot/pop3-login" "$ROOT/usr/lib/dovecot/modules/auth/libmech_gssapi.so"
 	SH
 }
 
@@ -254,23 +254,31 @@ give_fresh_apt_lists() {
 	done
 }
 
-@test "install-deps keeps a new Dovecot from being started, now and at the next boot" {
+@test "install-deps keeps a new Dovecot and new Kerberos servers from being started, now and at the next boot" {
 	make_machine
 	stub_manager apt-get
 	stub systemctl 'echo "systemctl $*" >> "$CALLS"'
 	stub update-rc.d 'echo "update-rc.d $*" >> "$CALLS"'
 	give_fresh_apt_lists
 	give_everything
-	rm "$BIN/dovecot"
+	rm "$BIN/dovecot" "$BIN/krb5kdc" "$BIN/kadmind" "$BIN/kadmin.local"
 	install_deps test
 	[ "$status" -eq 0 ] || { echo "$output"; false; }
 	sed -i 's/^apt-get install.*/apt-get install/' "$CALLS"
 	diff -u "$CALLS" - <<-'CALLS'
 		systemctl --quiet mask dovecot.service dovecot.socket
+		systemctl --quiet mask krb5-admin-server.service
+		systemctl --quiet mask krb5-kdc.service
 		apt-get install
 		systemctl --quiet unmask dovecot.service dovecot.socket
 		systemctl --quiet disable dovecot.service dovecot.socket
 		update-rc.d dovecot disable
+		systemctl --quiet unmask krb5-admin-server.service
+		systemctl --quiet disable krb5-admin-server.service
+		update-rc.d krb5-admin-server disable
+		systemctl --quiet unmask krb5-kdc.service
+		systemctl --quiet disable krb5-kdc.service
+		update-rc.d krb5-kdc disable
 	CALLS
 }
 

@@ -234,6 +234,35 @@ library_error(const struct mech *mech, int code, struct error *err)
 		quote_bytes(quoted, reason, strlen(reason)));
 }
 
+/*
+ * What went wrong in Kerberos stands behind what went wrong in GSSAPI, in parentheses: "…: GSSAPI
+ * Error: Unspecified failure (Ticket expired)".
+ */
+static int
+kerberos_error(const struct mech *mech, const char *what, struct error *err)
+{
+	const char *reason = sasl_errdetail(mech->conn), *inner = strstr(reason, " (");
+	size_t len = strlen(reason);
+	char quoted[QUOTE_SIZE];
+
+	if (inner != NULL && reason[len - 1] == ')') {
+		reason = inner + 2;
+		len = strlen(reason) - 1;
+	}
+	return error_set(err, ERROR_AUTH, "%s: %s: %s", mech->settings->mechanism, what,
+		quote_bytes(quoted, reason, len));
+}
+
+/*
+ * The library leaves the texts of failures that came to nothing where those of real ones are
+ * looked for.
+ */
+static void
+forget_errors(struct mech *mech)
+{
+	sasl_seterror(mech->conn, SASL_NOLOG, "");
+}
+
 /* No security layer: TLS is ours to bring, and a layer would wrap every octet after the login. */
 static int
 set_properties(struct mech *mech, struct error *err)
@@ -273,14 +302,19 @@ start_library(struct mech *mech, const char **data, unsigned *len)
 	return sasl_client_start(mech->conn, list, NULL, data, len, &chosen);
 }
 
+static bool
+rests_on_ticket(const char *mechanism)
+{
+	const struct mechanism *known = mechanism_find(mechanism);
+
+	return known != NULL && known->proof == MECHANISM_TICKET;
+}
+
 /* Where a plug-in is to be had that is missing here. */
 static const char *
 package_of(const char *mechanism)
 {
-	const struct mechanism *known = mechanism_find(mechanism);
-
-	return known != NULL && known->proof == MECHANISM_TICKET ? "libsasl2-modules-gssapi-mit"
-								 : "libsasl2-modules";
+	return rests_on_ticket(mechanism) ? "libsasl2-modules-gssapi-mit" : "libsasl2-modules";
 }
 
 /* Take what a library call gave; its code becomes 0 or -1. */
@@ -318,7 +352,12 @@ begin(struct mech *mech, struct mech_data *initial, struct error *err)
 		return library_error(mech, code, err);
 	if (set_properties(mech, err) != 0)
 		return -1;
+	forget_errors(mech);
 	code = start_library(mech, &data, &len);
+	if (code != SASL_OK && code != SASL_CONTINUE && rests_on_ticket(settings->mechanism))
+		return kerberos_error(mech,
+			"no Kerberos ticket (kinit gets one, or a keytab in KRB5_CLIENT_KTNAME)",
+			err);
 	if (code == SASL_NOMECH && mech->password == NULL)
 		return error_set(err, ERROR_AUTH, "%s: no password is known", settings->mechanism);
 	return take_result(mech, code, data, len, initial, err);
@@ -401,7 +440,11 @@ mech_step(struct mech *mech, const void *challenge, size_t len, struct mech_data
 	if (mech->settings->refusal != NULL && mechanism_takes_token(mech->settings->mechanism))
 		oauth_refusal_read(mech->settings->refusal, challenge, len);
 	mech->is_done = false;
+	forget_errors(mech);
 	code = sasl_client_step(mech->conn, challenge, (unsigned)len, NULL, &data, &out_len);
+	if (code != SASL_OK && code != SASL_CONTINUE &&
+		rests_on_ticket(mech->settings->mechanism))
+		return kerberos_error(mech, "not what Kerberos expects of a server", err);
 	return take_result(mech, code, data, out_len, response, err);
 }
 

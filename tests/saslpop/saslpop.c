@@ -10,10 +10,11 @@
  *	mechanisms  which of the library's it lists, parted by blanks (all)
  *	binding     what it binds to: tls-exporter, tls-unique, tls-server-end-point, or none; without it
  *	            as RFC 9266 says
+ *	layer       yes: it would like a security layer of SASL's own
  *	user, password
  *
  * LOG gets "tls VERSION", "hello TEXT" (the client's first response, but for what is no letter),
- * "login USER MECHANISM" and "refused MECHANISM: WHY".
+ * "login USER MECHANISM", "layer BITS" and "refused MECHANISM: WHY".
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -37,8 +38,8 @@
 static const char message[] = "Subject: by SASL\r\n\r\nhello\r\n";
 
 static struct {
-	const char *priority, *mechanisms, *binding, *user, *password;
-} settings = {"NORMAL", NULL, NULL, "jane", "secret"};
+	const char *priority, *mechanisms, *binding, *layer, *user, *password;
+} settings = {"NORMAL", NULL, NULL, "no", "jane", "secret"};
 
 static FILE *log_file;
 
@@ -220,6 +221,12 @@ set_up_sasl(struct session *session)
 	if (sasl_server_new("pop", "localhost", "localhost", NULL, NULL, NULL, 0, &session->sasl) !=
 		SASL_OK)
 		fail("sasl_server_new", "failed");
+	/* A layer is for connections that have no TLS. */
+	if (strcmp(settings.layer, "yes") == 0) {
+		properties.max_ssf = 256;
+		properties.maxbufsize = 65536;
+		strength = 0;
+	}
 	sasl_setprop(session->sasl, SASL_SEC_PROPS, &properties);
 	sasl_setprop(session->sasl, SASL_SSF_EXTERNAL, &strength);
 	set_binding(session);
@@ -271,7 +278,7 @@ log_in(struct session *session, char *arguments)
 {
 	char *initial = strchr(arguments, ' '), mechanism[64];
 	const char *out = NULL;
-	const void *user = NULL;
+	const void *user = NULL, *layer = NULL;
 	unsigned out_len = 0;
 	int len = -1, code;
 
@@ -299,6 +306,8 @@ log_in(struct session *session, char *arguments)
 		return false;
 	}
 	sasl_getprop(session->sasl, SASL_USERNAME, &user);
+	sasl_getprop(session->sasl, SASL_SSF, &layer);
+	note("layer %u", *(const sasl_ssf_t *)layer);
 	note("login %s %s", (const char *)user, mechanism);
 	say(session, "+OK");
 	return true;
@@ -383,6 +392,7 @@ take_setting(char *text)
 		{"priority",   &settings.priority  },
 		{"mechanisms", &settings.mechanisms},
 		{"binding",    &settings.binding   },
+		{"layer", &settings.layer},
 		{"user",       &settings.user      },
 		{"password",   &settings.password  },
 	};
