@@ -456,7 +456,7 @@ AUTH PLAIN $(plain jane secret)"
 @test "an access token comes from a systemd credential, too" {
 	start_fakepop --tls -e 'messages 1' -e 'capa -SASL' -e 'capa +SASL XOAUTH2' -e 'on AUTH send "+ "; read; login; send +OK'
 	mkdir -m 700 credentials
-	(umask 077 && echo to-ken >credentials/token)
+	install -m 440 /dev/stdin credentials/token <<<to-ken
 	CREDENTIALS_DIRECTORY=$HOME/credentials fetch 'password =' 'token-file = "${CREDENTIALS_DIRECTORY}/token"'
 	assert_status 0
 	assert_equal "$(transcript 1 | grep -A 1 '^AUTH' | tail -n 1 | base64 -d)" "$(printf 'user=jane\x01auth=Bearer to-ken\x01\x01')"

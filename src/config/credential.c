@@ -26,6 +26,9 @@
 
 #define NETRC_MAX ((size_t)1024 * 1024)
 
+/* Where systemd puts the credentials of a service (systemd.exec(5)). */
+#define FOLDER_VARIABLE "CREDENTIALS_DIRECTORY"
+
 /* What a command gets between SIGTERM and SIGKILL. */
 #define COMMAND_GRACE_MS 1000
 
@@ -65,11 +68,26 @@ enum kind { KIND_PASSWORD, KIND_TOKEN };
 
 static const char *const NOUNS[] = {[KIND_PASSWORD] = "password", [KIND_TOKEN] = "token"};
 
+/* Whether systemd has made the file, for its service and nobody else. */
+static bool
+is_of_systemd(const char *path)
+{
+	const char *folder = getenv(FOLDER_VARIABLE);
+	size_t len = folder != NULL ? strlen(folder) : 0;
+
+	return len != 0 && strncmp(path, folder, len) == 0 && path[len] == '/';
+}
+
 static int
 check_private(enum kind kind, const char *path, const struct stat *st, struct error *err)
 {
-	const char *exposure = credential_exposure(st);
+	struct stat seen = *st;
+	const char *exposure;
 
+	/* Its user has it by an access control list, whose mask stands where the group's rights do. */
+	if (is_of_systemd(path))
+		seen.st_mode &= ~(mode_t)S_IRGRP;
+	exposure = credential_exposure(&seen);
 	if (exposure == NULL)
 		return 0;
 	return error_set(err, ERROR_CONFIG, "'%s' has a %s and %s", path, NOUNS[kind], exposure);
@@ -142,44 +160,23 @@ resolve_file(enum kind kind, const char *path, struct secret *out, struct error 
 	return result;
 }
 
-/*
- * As resolve_file(), but for who may read it: systemd hands the file to a service's user by an access
- * control list, whose mask then stands where the group's rights are.
- */
-static int
-read_credential(const char *path, struct secret *out, struct error *err)
-{
-	struct buf text = {0};
-	struct stat st;
-	int result = -1;
-
-	if (read_secret_file(path, PASSWORD_MAX, &text, &st, err) == 0) {
-		st.st_mode &= ~(mode_t)S_IRGRP;
-		result = check_private(KIND_PASSWORD, path, &st, err);
-	}
-	if (result == 0 && take_first_line(KIND_PASSWORD, buf_data(&text), text.len, out, err) != 0)
-		result = error_prefix(err, "'%s'", path);
-	release_secret_file(&text);
-	return result;
-}
-
 static int
 resolve_credential(const char *name, struct secret *out, struct error *err)
 {
-	const char *folder = getenv("CREDENTIALS_DIRECTORY");
+	const char *folder = getenv(FOLDER_VARIABLE);
 	char *path;
 	int result;
 
 	if (folder == NULL || *folder == '\0')
 		return error_set(err, ERROR_CONFIG,
-			"credential '%s': there are none, CREDENTIALS_DIRECTORY is not set: a "
+			"credential '%s': there are none, " FOLDER_VARIABLE " is not set: a "
 			"systemd unit sets it, with LoadCredential=%s:FILE",
 			name, name);
 	if (*folder != '/')
 		return error_set(err, ERROR_CONFIG,
-			"credential '%s': CREDENTIALS_DIRECTORY is no absolute path", name);
+			"credential '%s': " FOLDER_VARIABLE " is no absolute path", name);
 	path = xasprintf("%s/%s", folder, name);
-	result = read_credential(path, out, err);
+	result = resolve_file(KIND_PASSWORD, path, out, err);
 	if (result != 0)
 		error_prefix(err, "credential '%s'", name);
 	free(path);

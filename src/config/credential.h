@@ -43,7 +43,8 @@ int credential_renew_token(const struct account *account, struct secret *out, st
 #define CREDENTIAL_COMMAND_MS (30 * 1000)
 
 /*
- * The part of credential_resolve() that runs token-command, else password-command, for at most `limit_ms`; for tests, too.
+ * The part of credential_resolve() that runs token-command, else password-command, for at most
+ * `limit_ms`; for tests, too.
  */
 int credential_run_command(const struct account *account, int64_t limit_ms, struct secret *out,
 	struct error *err) __attribute__((warn_unused_result));
