@@ -470,7 +470,8 @@ fetcher_settle(const struct account *account, struct error *err)
 	if (tls_preload(account->tls != ACCOUNT_TLS_NONE ? account->tls_trust_file : NULL, err) !=
 		0)
 		return -1;
-	tls_open_key_log();
+	if (account->tls != ACCOUNT_TLS_NONE)
+		tls_open_key_log();
 	return privilege_is_root() ? privilege_become_nobody(err) : 0;
 }
 
