@@ -7,6 +7,23 @@
 
 #include "base/xalloc.h"
 
+/* Thousands of passwords fit: a page for each would go beyond the usual RLIMIT_MEMLOCK of 8 MiB. */
+#define SLAB_SIZE ((size_t)64 * 1024)
+
+#define ALIGNMENT 16
+
+/* Pages with secrets one behind the other. Room that was given back is not used again. */
+struct secret_slab {
+	char *base;
+	size_t size, used;
+	size_t count; /* secrets in it; with the last one it goes */
+	pid_t owner;  /* the process that has made it, and locked it */
+	bool is_heap;
+};
+
+/* Where the next one goes; NULL: into a new slab. */
+static struct secret_slab *current;
+
 void
 secret_wipe(void *data, size_t len)
 {
@@ -14,25 +31,71 @@ secret_wipe(void *data, size_t len)
 		explicit_bzero(data, len);
 }
 
+static size_t
+round_up(size_t len, size_t step)
+{
+	return (len + step - 1) / step * step;
+}
+
+/* A slab with room for `room` octets. */
+static struct secret_slab *
+make_slab(size_t room)
+{
+	struct secret_slab *slab = xcalloc(1, sizeof *slab);
+	void *p;
+
+	slab->owner = getpid();
+	slab->size = round_up(room, (size_t)sysconf(_SC_PAGESIZE));
+	p = mmap(NULL, slab->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	if (p == MAP_FAILED) {
+		/* Without pages of its own the secret still must be kept: the heap it is. */
+		slab->base = xcalloc(slab->size, 1);
+		slab->is_heap = true;
+		return slab;
+	}
+	slab->base = p;
+	/* Both are hardening: a low RLIMIT_MEMLOCK must not keep anybody from their mail. */
+	(void)mlock(p, slab->size);
+	(void)madvise(p, slab->size, MADV_DONTDUMP);
+	return slab;
+}
+
+/* Locks are not inherited: a process that was forked puts nothing into what it has inherited. */
+static struct secret_slab *
+find_slab(size_t room)
+{
+	if (room > SLAB_SIZE)
+		return make_slab(room);
+	if (current == NULL || current->owner != getpid() || current->size - current->used < room)
+		current = make_slab(SLAB_SIZE);
+	return current;
+}
+
+static void
+leave_slab(struct secret_slab *slab)
+{
+	if (--slab->count != 0)
+		return;
+	if (slab == current)
+		current = NULL;
+	if (slab->is_heap)
+		free(slab->base);
+	else
+		munmap(slab->base, slab->size);
+	free(slab);
+}
+
 void
 secret_make(struct secret *secret, size_t len)
 {
-	size_t page = (size_t)sysconf(_SC_PAGESIZE);
-	size_t pages = (len + 1 + page - 1) / page * page;
-	char *p;
+	size_t room = round_up(len + 1, ALIGNMENT);
+	struct secret_slab *slab;
 
 	secret_release(secret);
-	p = mmap(NULL, pages, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	if (p == MAP_FAILED) {
-		/* Without pages of its own the secret still must be kept: the heap it is. */
-		p = xcalloc(len + 1, 1);
-		pages = 0;
-	} else {
-		/* Both are hardening: a low RLIMIT_MEMLOCK must not keep anybody from their mail. */
-		(void)mlock(p, pages);
-		(void)madvise(p, pages, MADV_DONTDUMP);
-	}
-	*secret = (struct secret){.data = p, .len = len, .pages = pages};
+	slab = find_slab(room);
+	*secret = (struct secret){.data = slab->base + slab->used, .len = len, .slab = slab};
+	slab->used += room;
+	slab->count++;
 }
 
 void
@@ -54,9 +117,6 @@ secret_release(struct secret *secret)
 	if (secret->data == NULL)
 		return;
 	secret_wipe(secret->data, secret->len);
-	if (secret->pages != 0)
-		munmap(secret->data, secret->pages);
-	else
-		free(secret->data);
+	leave_slab(secret->slab);
 	*secret = (struct secret){0};
 }

@@ -1,7 +1,8 @@
 /*
- * A password or token: in pages of its own that are locked into memory as far
+ * A password or token: in pages for secrets only that are locked into memory as far
  * as the limit allows, left out of core dumps, and wiped on release. A zeroed
  * struct is no secret. The octets may be anything but are followed by a NUL.
+ * A forked process has them, too, until it releases them.
  */
 #ifndef POPHAUL_BASE_SECRET_H
 #define POPHAUL_BASE_SECRET_H
@@ -12,7 +13,7 @@
 struct secret {
 	char *data;
 	size_t len;
-	size_t pages; /* octets mapped */
+	struct secret_slab *slab; /* private */
 };
 
 /* Room for `len` octets, to be read into `data`; an old value is wiped first. */

@@ -277,6 +277,64 @@ secrets_are_kept_and_replaced(void)
 	secret_release(&secret);
 }
 
+/* Kilobytes that this process has locked, or -1. */
+static long
+locked_kb(void)
+{
+	FILE *file = fopen("/proc/self/status", "r");
+	char line[256];
+	long kb = -1;
+
+	while (file != NULL && kb < 0 && fgets(line, sizeof line, file) != NULL) {
+		if (strncmp(line, "VmLck:", 6) == 0)
+			kb = strtol(line + 6, NULL, 10);
+	}
+	if (file != NULL)
+		fclose(file);
+	return kb;
+}
+
+static void
+thousands_of_secrets_are_locked_in_little_memory(void)
+{
+	enum { COUNT = 5000 };
+	struct secret *secrets = xcalloc(COUNT, sizeof *secrets), big = {0};
+	char *long_text = xcalloc(100000, 1), text[32];
+	long before = locked_kb();
+	int status;
+	pid_t pid;
+
+	memset(long_text, 'x', 99999);
+	for (int i = 0; i < COUNT; i++) {
+		snprintf(text, sizeof text, "password-%d", i);
+		secret_set(&secrets[i], text, strlen(text));
+	}
+	secret_set(&big, long_text, 99999);
+	for (int i = 0; i < COUNT; i++) {
+		snprintf(text, sizeof text, "password-%d", i);
+		CHECK_BYTES(secrets[i].data, secrets[i].len + 1, text, strlen(text) + 1);
+	}
+	CHECK_BYTES(big.data, big.len + 1, long_text, 100000);
+	if (before >= 0)
+		CHECK(locked_kb() - before > 150 && locked_kb() - before < 1024);
+	pid = fork();
+	if (pid == 0) {
+		struct secret own = {0};
+		long inherited = locked_kb();
+
+		/* What was locked is not, for the child: what it has of its own is. */
+		secret_set(&own, "own", 3);
+		_exit(before < 0 || (inherited == 0 && locked_kb() > 0) ? 0 : 1);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+	for (int i = 0; i < COUNT; i++)
+		secret_release(&secrets[i]);
+	secret_release(&big);
+	CHECK(locked_kb() == before);
+	free(secrets);
+	free(long_text);
+}
+
 static void
 digests_are_those_of_sha256_and_md5(void)
 {
@@ -421,6 +479,7 @@ main(void)
 	a_lock_is_held_by_one();
 	homes_are_expanded();
 	secrets_are_kept_and_replaced();
+	thousands_of_secrets_are_locked_in_little_memory();
 	digests_are_those_of_sha256_and_md5();
 	children_run_alone_and_are_described();
 	a_missing_command_is_told_by_127();
