@@ -40,10 +40,13 @@ setup() {
 
 # ---- a real server ----
 
-@test "Dovecot lets in by PLAIN, LOGIN, CRAM-MD5, SCRAM-SHA-1, SCRAM-SHA-256, USER and APOP by name" {
-	start_dovecot
+# All that Dovecot has for passwords.
+readonly ALL_MECHANISMS='auth_mechanisms = plain login cram-md5 digest-md5 apop scram-sha-1 scram-sha-256'
+
+@test "Dovecot lets in by PLAIN, LOGIN, CRAM-MD5, DIGEST-MD5, SCRAM-SHA-1, SCRAM-SHA-256, USER and APOP by name" {
+	start_dovecot "$ALL_MECHANISMS"
 	one_message folder
-	for auth in PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 USER APOP; do
+	for auth in PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256 USER APOP; do
 		put_messages folder jane
 		for tls in starttls none; do
 			fetch "auth = \"$auth\"" "tls = \"$tls\""
@@ -54,7 +57,7 @@ setup() {
 			esac
 		done
 	done
-	assert_equal "$(delivered)" 7
+	assert_equal "$(delivered)" 8
 }
 
 @test "auto takes the best that Dovecot offers" {
@@ -77,8 +80,8 @@ setup() {
 
 @test "a wrong password is refused by Dovecot with each mechanism, after one try" {
 	# Without its penalty, which makes each failure from one address slower than the one before.
-	start_dovecot 'service anvil {' 'unix_listener anvil-auth-penalty {' 'mode = 0' '}' '}'
-	for auth in PLAIN LOGIN CRAM-MD5 SCRAM-SHA-1 SCRAM-SHA-256 USER APOP auto; do
+	start_dovecot "$ALL_MECHANISMS" 'service anvil {' 'unix_listener anvil-auth-penalty {' 'mode = 0' '}' '}'
+	for auth in PLAIN LOGIN CRAM-MD5 DIGEST-MD5 SCRAM-SHA-1 SCRAM-SHA-256 USER APOP auto; do
 		forget
 		: >"$DOVECOT_DIR/log"
 		fetch "auth = \"$auth\"" 'password = "wrong"'

@@ -177,8 +177,11 @@ try_mechanism(struct conn *conn, const struct login *login, const struct choice 
 	if (end == POP3_AUTH_OK)
 		return ATTEMPT_OK;
 	refused(conn, login, name, &reply, err);
-	if (end == POP3_AUTH_UNSUPPORTED)
+	if (end == POP3_AUTH_UNSUPPORTED) {
+		/* That no password was refused is known; the mechanism will not be there later either. */
+		err->class = pop3_login_refusal_class(&reply, false);
 		return ATTEMPT_NEXT;
+	}
 	if (mechanism_takes_token(name))
 		judge_token(conn, login, &refusal, err);
 	else if (mechanism_binds(name) && err->class == ERROR_AUTH)
