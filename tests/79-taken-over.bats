@@ -98,6 +98,7 @@ leaves|71|ended without a word|'
 	done <<<"$ATTACKS"
 	# Nor written anywhere else.
 	assert_equal "$(find . -newer "$CONF" -type f ! -path './mail/*' ! -name line)" ''
+	refute_output_has 'a lie'
 	[[ $output$stderr != *$'\033'* && $output$stderr != *$'\r'* ]]
 
 	# An honest session behind each attack finds its account as usable as ever.
@@ -171,7 +172,7 @@ leaves|71|ended without a word|'
 	find . "$STATE" -type f -exec sha256sum {} + >"$BATS_TEST_TMPDIR/before"
 	HOARD=$hoard poll --log-format json thief-1 thief-2
 	assert_status 69
-	assert_equal "$(grep -c '"error":"got nothing"' <<<"$output")" 2
+	assert_equal "$(sed -n 's/.*"error":"\(.*\)"}$/\1/p' <<<"$output")" $'got nothing\ngot nothing'
 	sha256sum --quiet --check "$BATS_TEST_TMPDIR/before"
 	# Without the cage it gets all of it.
 	sed -i 's/^host/sandbox = off\nhost/' "$CONF"

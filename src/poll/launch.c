@@ -76,13 +76,16 @@ take_over(int fd, struct launch_terms *terms, struct secret *password)
 	return read_all(fd, password->data, password->len);
 }
 
+/* What is read from a person, and what a program may read of us, is not the fetcher's. */
 static int
 open_null(struct error *err)
 {
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
-	if (null < 0 || dup2(null, STDIN_FILENO) < 0)
+	if (null < 0 || dup2(null, STDIN_FILENO) < 0 || dup2(null, STDOUT_FILENO) < 0)
 		return error_set_errno(err, ERROR_SYSTEM, "cannot open '/dev/null'");
+	if (null > STDERR_FILENO)
+		close(null);
 	return 0;
 }
 

@@ -695,7 +695,7 @@ static const struct {
 	{"mount",			  mount_system,               ANY,     REFUSED, REFUSED},
 	{"leave a namespace",              leave_namespace,            DONE,    REFUSED, REFUSED},
 	{"change the folder",              change_folder,              DONE,    REFUSED, REFUSED},
-	{"change the root",                change_root,                ANY,     REFUSED, REFUSED},
+	{"change the root",                change_root,                ANY,     ANY,     REFUSED},
 	{"set up a ring",                  set_up_ring,                ANY,     REFUSED, REFUSED},
 	{"load a program into the kernel", load_program,               ANY,     REFUSED, REFUSED},
 	{"watch the performance",          watch_performance,          ANY,     REFUSED, REFUSED},
