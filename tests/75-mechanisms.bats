@@ -3,6 +3,7 @@
 # that says whether it helps to come back.
 
 load helper
+load shim
 
 # refused AUTH ACTIONS STATUS MESSAGE: a login by AUTH with a server that answers it with ACTIONS.
 refused() {
@@ -100,4 +101,13 @@ cancelled() {
 	assert_status 77
 	assert_stderr_has 'EXTERNAL needs a client certificate, and the account has none'
 	assert_transcript <<<CAPA
+}
+
+@test "no name server is asked for this machine's own name in a login" {
+	make_shim
+	serve 'messages 1'
+	account box | write_config
+	SHIM_HOST=nobody-knows-it with_shim strace -f -o calls -e trace=connect timeout -k 5 60 "$BUILD/pophaul"
+	grep -q "htons($PORT)" calls
+	run ! grep -q 'htons(53)' calls
 }

@@ -3,6 +3,8 @@
 #include <assert.h>
 #include <limits.h>
 #include <malloc.h>
+#include <netinet/in.h>
+#include <resolv.h>
 #include <sasl/sasl.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -330,6 +332,27 @@ take_result(struct mech *mech, int code, const char *data, unsigned len, struct 
 	return 0;
 }
 
+/*
+ * The library looks up this machine's own name, where that has no dot, for nothing that we use. On
+ * many machines only name servers that nobody has told of it could answer, or be silent for
+ * seconds: they are not asked.
+ */
+static int
+new_connection(struct mech *mech)
+{
+	const struct mech_settings *settings = mech->settings;
+	int servers, code;
+
+	if ((_res.options & RES_INIT) == 0)
+		(void)res_init();
+	servers = _res.nscount;
+	_res.nscount = 0;
+	code = sasl_client_new(SERVICE, settings->host, settings->local_name, settings->remote_name,
+		mech->callbacks, 0, &mech->conn);
+	_res.nscount = servers;
+	return code;
+}
+
 static int
 begin(struct mech *mech, struct mech_data *initial, struct error *err)
 {
@@ -346,8 +369,7 @@ begin(struct mech *mech, struct mech_data *initial, struct error *err)
 		return error_set(
 			err, ERROR_AUTH, "%s: there is nothing to bind to", settings->mechanism);
 	set_callbacks(mech);
-	code = sasl_client_new(SERVICE, settings->host, settings->local_name, settings->remote_name,
-		mech->callbacks, 0, &mech->conn);
+	code = new_connection(mech);
 	if (code != SASL_OK)
 		return library_error(mech, code, err);
 	if (set_properties(mech, err) != 0)
@@ -442,8 +464,7 @@ mech_step(struct mech *mech, const void *challenge, size_t len, struct mech_data
 	mech->is_done = false;
 	forget_errors(mech);
 	code = sasl_client_step(mech->conn, challenge, (unsigned)len, NULL, &data, &out_len);
-	if (code != SASL_OK && code != SASL_CONTINUE &&
-		rests_on_ticket(mech->settings->mechanism))
+	if (code != SASL_OK && code != SASL_CONTINUE && rests_on_ticket(mech->settings->mechanism))
 		return kerberos_error(mech, "not what Kerberos expects of a server", err);
 	return take_result(mech, code, data, out_len, response, err);
 }
