@@ -36,6 +36,7 @@ struct server {
 	struct script script; /* of every session */
 	struct maildrop drop;
 	gnutls_certificate_credentials_t credentials;
+	char *ocsp; /* file of the answer that goes with the certificate; NULL */
 	bool is_implicit_tls;
 	bool is_ipv6;
 	uint16_t port;
@@ -99,6 +100,14 @@ load_credentials(struct server *server, char **values)
 		die("'%s', '%s': %s", values[0], values[1], gnutls_strerror(status));
 }
 
+/* GnuTLS itself would send no answer that a client has to refuse. */
+static int
+staple(gnutls_session_t session, void *file, gnutls_datum_t *answer)
+{
+	(void)session;
+	return gnutls_load_file(file, answer);
+}
+
 enum option {
 	OPTION_SCRIPT,
 	OPTION_LINE,
@@ -108,6 +117,7 @@ enum option {
 	OPTION_APOP,
 	OPTION_TLS,
 	OPTION_STLS,
+	OPTION_OCSP,
 	OPTION_TRANSCRIPT,
 	OPTION_READY,
 	OPTION_PORT,
@@ -133,6 +143,7 @@ static const struct {
 	{"--apop",          OPTION_APOP,          0},
 	{"--tls",           OPTION_TLS,           2},
 	{"--stls",          OPTION_STLS,          2},
+	{"--ocsp",          OPTION_OCSP,          1},
 	{"--transcript",    OPTION_TRANSCRIPT,    1},
 	{"--ready",         OPTION_READY,         1},
 	{"--port",          OPTION_PORT,          1},
@@ -177,6 +188,9 @@ use_option(struct server *server, enum option option, const char *name, char **v
 	case OPTION_STLS:
 		load_credentials(server, values);
 		server->is_implicit_tls = option == OPTION_TLS;
+		break;
+	case OPTION_OCSP:
+		server->ocsp = values[0];
 		break;
 	case OPTION_TRANSCRIPT:
 		server->transcript =
@@ -359,6 +373,11 @@ main(int argc, char **argv)
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGCHLD, &ignore, NULL);
 	read_options(&server, argv + 1);
+	if (server.ocsp != NULL && server.credentials == NULL)
+		die("--ocsp needs --tls or --stls");
+	if (server.ocsp != NULL)
+		gnutls_certificate_set_ocsp_status_request_function(
+			server.credentials, staple, server.ocsp);
 	limit_life(server.max_seconds);
 	script_begin(&server.script, &server.drop, SCRIPT_EVERY_SESSION);
 	for (size_t i = 0; i < server.source_count; i++)
