@@ -148,11 +148,7 @@ deliverer_wants_lock_step(const struct deliverer *d)
 struct link_memory
 deliverer_memory(const struct deliverer *d)
 {
-	const int64_t *numbers = uidl_facts(d->uidl)->numbers;
-
-	return (struct link_memory){.has_capa = numbers[UIDL_CAPA_WHEN] != 0,
-		.expire_now = numbers[UIDL_EXPIRE_NOW_WHEN] != 0,
-		.utf8 = numbers[UIDL_UTF8_WHEN] != 0};
+	return welcome_memory(uidl_facts(d->uidl));
 }
 
 static struct plan_grounds
@@ -479,22 +475,6 @@ note_break(struct deliverer *d, const struct error *failure)
 	breaks_settle(&d->roster, broke_at, is_to_blame);
 }
 
-/* What this listing has shown to be no longer there, now that all that can be compared is. */
-static int
-add_vanished(struct deliverer *d, struct error *err)
-{
-	int64_t now = clock_wall_seconds();
-
-	if (roster_add_off_unmatched(&d->roster, now, err) != 0)
-		return -1;
-	/*
-	 * Before QUIT this was done already, and those of a reply out of turn are not recognised.
-	 */
-	if (d->farewell.is_gone || d->peer.out_of_step || d->peer.doubtful != 0)
-		return 0;
-	return roster_forget_gone(&d->roster, now, err);
-}
-
 /* The last words of the state. Complete messages are committed even when the fetcher has died. */
 static int
 finish_state(struct deliverer *d, int result, struct error *err)
@@ -520,7 +500,8 @@ finish_state(struct deliverer *d, int result, struct error *err)
 				.failure = result != 0 ? err : NULL});
 		if (d->roster.is_complete && d->commit != NULL) {
 			note_break(d, result != 0 ? err : NULL);
-			finished = add_vanished(d, &failure);
+			finished =
+				farewell_add_vanished(&d->farewell, &d->roster, &d->peer, &failure);
 		}
 		if (finished == 0)
 			finished = uidl_commit(d->uidl, &failure);
@@ -550,25 +531,6 @@ fill_report(const struct deliverer *d, struct link_report *report)
 	report->login_delay = delay > 0 && delay <= LINK_LOGIN_DELAY_MAX ? (uint32_t)delay : 0;
 }
 
-/* The session's error among what went wrong: the gravest, and a signal's is its own. */
-static int
-judge(const struct deliverer *d, int result, struct error *err)
-{
-	int own = result != 0 ? error_exit_status(err->class) : 0;
-	int trouble = error_exit_status(d->tally.trouble.class);
-
-	if (!d->tally.has_trouble && result == 0 && peer_is_interrupted(&d->peer))
-		return error_set(err, ERROR_INTERRUPTED, "interrupted: the rest comes next time");
-	if (!d->tally.has_trouble)
-		return result;
-	if (result == 0 || err->class == ERROR_INTERRUPTED ||
-		error_graver_status(trouble, own) == trouble)
-		*err = d->tally.trouble;
-	else
-		log_warn("%s", d->tally.trouble.text);
-	return -1;
-}
-
 void
 deliverer_set_fetcher(struct deliverer *d, pid_t pid)
 {
@@ -592,7 +554,7 @@ deliverer_run(struct deliverer *d, struct link *fetcher, struct link *poller,
 		result = finish_state(d, result, err);
 	else if (link_flush_all(poller, clock_monotonic_ms() + TEXT_MS, err) != 0)
 		result = error_prefix(err, "the poller");
-	result = judge(d, result, err);
+	result = tell_verdict(&d->tally, peer_is_interrupted(&d->peer), result, err);
 	send_progress(d, true);
 	tell_untold(&d->tell);
 	fill_report(d, report);

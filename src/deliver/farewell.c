@@ -72,6 +72,22 @@ farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl
 	return uidl_commit(uidl, err);
 }
 
+int
+farewell_add_vanished(const struct farewell *farewell, struct roster *roster,
+	const struct peer *peer, struct error *err)
+{
+	int64_t now = clock_wall_seconds();
+
+	if (roster_add_off_unmatched(roster, now, err) != 0)
+		return -1;
+	/*
+	 * Before QUIT this was done already, and those of a reply out of turn are not recognised.
+	 */
+	if (farewell->is_gone || peer->out_of_step || peer->doubtful != 0)
+		return 0;
+	return roster_forget_gone(roster, now, err);
+}
+
 bool
 farewell_is_lock_step(const struct uidl_facts *facts, int64_t now)
 {

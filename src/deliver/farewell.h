@@ -42,6 +42,13 @@ int farewell_take_gone(struct farewell *farewell, struct roster *roster, struct 
 	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
 
 /*
+ * Record what this listing has shown to be no longer there, once all that can be compared is.
+ * ERROR_WRITE.
+ */
+int farewell_add_vanished(const struct farewell *farewell, struct roster *roster,
+	const struct peer *peer, struct error *err) __attribute__((warn_unused_result));
+
+/*
  * How long a server that broke on pipelining is asked in lock step: it may be mended, or was
  * cut by chance.
  */

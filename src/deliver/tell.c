@@ -81,3 +81,21 @@ tell_relisted(uint32_t messages, int64_t sessions)
 			messages, plural(messages),
 			sessions > 1 ? ", as in the session before" : "");
 }
+
+int
+tell_verdict(const struct tally *tally, bool is_interrupted, int result, struct error *err)
+{
+	int own = result != 0 ? error_exit_status(err->class) : 0;
+	int trouble = error_exit_status(tally->trouble.class);
+
+	if (!tally->has_trouble && result == 0 && is_interrupted)
+		return error_set(err, ERROR_INTERRUPTED, "interrupted: the rest comes next time");
+	if (!tally->has_trouble)
+		return result;
+	if (result == 0 || err->class == ERROR_INTERRUPTED ||
+		error_graver_status(trouble, own) == trouble)
+		*err = tally->trouble;
+	else
+		log_warn("%s", tally->trouble.text);
+	return -1;
+}

@@ -5,6 +5,7 @@
 #ifndef POPHAUL_DELIVER_TELL_H
 #define POPHAUL_DELIVER_TELL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "config/account.h"
@@ -26,6 +27,12 @@ void tell_failures(struct tell *tell, const struct roster *roster, struct tally 
 
 /* How many failures were not told by name. */
 void tell_untold(const struct tell *tell);
+
+/*
+ * The session's error among what went wrong, into `err` and as the result: the gravest of
+ * `result`'s own and of the tally's trouble, and a signal's is its own. The other one is logged.
+ */
+int tell_verdict(const struct tally *tally, bool is_interrupted, int result, struct error *err);
 
 /* So many messages were deleted before and are still listed, in so many sessions in a row. */
 void tell_relisted(uint32_t messages, int64_t sessions);

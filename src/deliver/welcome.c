@@ -173,3 +173,11 @@ welcome_settle_tries(const struct account *account, struct uidl *uidl, size_t *s
 	uidl_clear_tries(uidl);
 	return uidl_commit(uidl, err);
 }
+
+struct link_memory
+welcome_memory(const struct uidl_facts *facts)
+{
+	return (struct link_memory){.has_capa = facts->numbers[UIDL_CAPA_WHEN] != 0,
+		.expire_now = facts->numbers[UIDL_EXPIRE_NOW_WHEN] != 0,
+		.utf8 = facts->numbers[UIDL_UTF8_WHEN] != 0};
+}

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "config/account.h"
 #include "deliver/state/uidl.h"
+#include "link/link.h"
 
 /* LOGIN-DELAY: so much is waited for; more is for the next run. */
 #define WELCOME_WAIT_MAX 30
@@ -29,6 +30,9 @@
  * damaged one was put; NULL: it was not, for it was only read. The caller frees the text.
  */
 char *welcome_describe_doubt(const struct uidl_doubt *doubt, const char *aside);
+
+/* What the state says of the server, beside that it is asked in lock step. */
+struct link_memory welcome_memory(const struct uidl_facts *facts);
 
 /* ERROR_BUSY: logins were refused too often, and too little time has passed since. */
 int welcome_check_back_off(const struct account *account, const struct uidl_facts *facts,
