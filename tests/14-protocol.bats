@@ -821,7 +821,8 @@ QUIT'
 
 @test "texts without a code that mean later are known (pop3 rule 33)" {
 	for text in 'Mailbox is locked' "can't get lock" 'please wait' 'Service unavailable' 'Server Unavailable. 21' \
-		'Exceeded the login limit for a 15 minute period' 'login delay' 'Too many logins'; do
+		'Exceeded the login limit for a 15 minute period' 'login delay' 'Too many logins' 'internal server error' \
+		'Temporary authentication failure' 'try again later'; do
 		refused 75 "$text" 'capa -AUTH-RESP-CODE' "on PASS send -ERR $text"
 	done
 	refused 77 'this account is blocked' 'capa -AUTH-RESP-CODE' 'on PASS send -ERR this account is blocked'

@@ -163,3 +163,69 @@ serve_gmail() {
 	assert_equal "$(sed -n 's/^[0-9]*> USER //p' "$TRANSCRIPT" | paste -sd ' ')" 'one two one one two two'
 	assert_equal "$(count_files one/new) $(count_files two/new)" '3 3'
 }
+
+@test "pop3 B2: an nginx proxy: a list of its own before the login, another server behind it, and that server away" {
+	mails 1 2 3
+	serve 'greeting +OK POP3 ready' 'capa before TOP' 'capa before USER' 'capa before UIDL' \
+		'capa before SASL PLAIN LOGIN CRAM-MD5' 'capa after CAPA' 'capa after TOP' 'capa after UIDL' 'capa after RESP-CODES' \
+		'capa after PIPELINING' 'capa after AUTH-RESP-CODE' "${MAILS[@]}" \
+		'session 2 on AUTH send -ERR internal server error; drop' 'session 3 drop' \
+		'session 4 on AUTH send "-ERR [SYS/TEMP] Temporary authentication failure. [host:2026-11-28 12:00:00]"'
+	use 'auth = "PLAIN"'
+	poll -v
+	is 1 0 "CAPA AUTH PLAIN $(printf '\0jane\0secret' | base64) CAPA UIDL LIST RETR 1 RETR 2 RETR 3 QUIT" '1 2 3'
+	# The proxy is there and what it stands for is not: a matter of later, and no refused password.
+	poll
+	assert_status 75
+	assert_equal "$output$stderr" ''
+	poll
+	assert_status 69
+	poll
+	assert_status 75
+	assert_equal "$(grep -c '^fact failures' "$STATE/home.uidl")" 0
+	poll
+	is 5 0 "CAPA AUTH PLAIN $(printf '\0jane\0secret' | base64) CAPA UIDL LIST QUIT" '1 2 3'
+}
+
+@test "pop3 B2: hMailServer: neither AUTH nor CAPA behind the login, and an empty mailbox at the end of several sessions" {
+	mails {1..3}
+	serve 'greeting +OK POP3' 'capa USER' 'capa UIDL' 'capa TOP' "${MAILS[@]}" \
+		'on AUTH send -ERR Invalid command in current state.' 'session 1 once on CAPA normal' \
+		'session 2 once on CAPA normal' 'session 3 once on CAPA normal' 'on CAPA send -ERR Invalid command in current state.' \
+		'on QUIT commit; send +OK POP3 server saying goodbye...'
+	use 'until-empty = yes' 'max-messages = 2' 'keep = "never"'
+	poll
+	is 1 0 'CAPA USER jane PASS secret CAPA UIDL LIST RETR 1 RETR 2 DELE 1 DELE 2 QUIT' '1 2 3'
+	is 2 0 'CAPA USER jane PASS secret CAPA UIDL LIST RETR 1 DELE 1 QUIT' '1 2 3'
+	is 3 0 'CAPA USER jane PASS secret CAPA UIDL LIST QUIT' '1 2 3'
+	assert_equal "$(count_sessions)" 3
+}
+
+@test "pop3 B2: qmail-pop3d: no CAPA, sizes of another end of line, and QUIT that says -ERR ends the sessions of a run" {
+	mails {1..4}
+	serve 'greeting +OK <1234.1795294020@host>' 'capa none' "${MAILS[@]}" 'size 1 23' 'size 2 23' 'size 3 23' 'size 4 23' \
+		'session 1 on QUIT raw "-ERR unable to unlink all deleted messages\r\n+OK \r\n"'
+	use 'until-empty = yes' 'max-messages = 2' 'keep = "never"'
+	poll
+	assert_status 75
+	assert_equal "$(count_sessions) $(mails_here)" '1 1 2'
+	# What that left is compared and deleted first, which brings nothing new; then comes the rest.
+	poll
+	assert_status 0
+	assert_equal "$(asked 2 RETR) $(transcript_events 2 | grep -c '^deleted')" '1 2 2'
+	poll
+	assert_status 0
+	assert_equal "$(count_sessions) $(mails_here)" '4 1 2 3 4'
+}
+
+@test "pop3 B2: Courier: UTF8 before each login, its ten seconds between sessions waited out, nothing behind PASS" {
+	mails 1 2 3
+	serve 'greeting +OK Hello there.' 'capa STLS' 'capa TOP' 'capa USER' 'capa LOGIN-DELAY 10' 'capa PIPELINING' 'capa UIDL' \
+		'capa UTF8 USER' 'capa IMPLEMENTATION Courier Mail Server' "${MAILS[@]}" 'on UTF8 send +OK Ok' 'on PASS discard; normal'
+	use 'until-empty = yes' 'max-messages = 2'
+	later '+0 x20' run --separate-stderr pophaul -v
+	is 1 0 'CAPA UTF8 USER jane PASS secret CAPA UIDL LIST RETR 1 RETR 2 QUIT' '1 2 3'
+	is 2 0 'CAPA UTF8 USER jane PASS secret CAPA UIDL LIST RETR 3 QUIT' '1 2 3'
+	is 3 0 'CAPA UTF8 USER jane PASS secret CAPA UIDL LIST QUIT' '1 2 3'
+	assert_stderr_has 'another session in 10 s'
+}

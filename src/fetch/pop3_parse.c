@@ -200,6 +200,9 @@ static const char *const temporary_texts[] = {
 	"EXCEEDED THE LOGIN LIMIT",
 	"LOGIN DELAY",
 	"TOO MANY",
+	"INTERNAL SERVER ERROR", /* of proxies whose back end or user data base is away */
+	"TEMPORAR",
+	"TRY AGAIN LATER",
 };
 
 /* Only at the start of a word: "blocked" and "unlocked" say nothing about a lock. */

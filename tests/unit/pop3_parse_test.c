@@ -146,6 +146,10 @@ test_refusals(void)
                  ERROR_SERVER_TEMP								 },
 		{"-ERR login delay in effect",                 ERROR_SERVER_TEMP, ERROR_SERVER_TEMP},
 		{"-ERR too many connections",                  ERROR_SERVER_TEMP, ERROR_SERVER_TEMP},
+		{"-ERR internal server error",                 ERROR_SERVER_TEMP, ERROR_SERVER_TEMP},
+		{"-ERR login temporarily disabled",            ERROR_SERVER_TEMP, ERROR_SERVER_TEMP},
+		{"-ERR Please try again later.",               ERROR_SERVER_TEMP, ERROR_SERVER_TEMP},
+		{"-ERR wrong password, try again",             ERROR_AUTH,        ERROR_SERVER_TEMP},
 		{"-ERR your account is blocked",               ERROR_AUTH,        ERROR_SERVER_TEMP},
 		{"-ERR bad password for clock",                ERROR_AUTH,        ERROR_SERVER_TEMP},
 	};
