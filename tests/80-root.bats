@@ -4,6 +4,8 @@
 
 load helper
 
+NSS_WRAPPER=$(find /usr/lib /usr/lib64 -name libnss_wrapper.so -print -quit 2>/dev/null)
+
 setup() {
 	[ "$(id -u)" -eq 0 ] || skip 'only root can become another user'
 	default_setup
@@ -131,4 +133,320 @@ unprivileged() {
 	end_run
 	assert_status 70
 	assert_stderr_has 'the worker process was killed by signal 9 (Killed)'
+}
+
+# ---- whose the mail is ----
+
+# mine FILE…: the owner and the mode of each, the files of a folder without their names.
+modes() {
+	stat -c '%U %a' "$@" | sort -u
+}
+
+@test "a Maildir's mail and the state belong to the user of run-as, the deliverer is that user and no one else" {
+	give mail home
+	serve 'message "Subject: a\n\na\n"' 'message "Subject: b\n\nb\n"' "on RETR 2 touch $WORLD/there; await $WORLD/go; normal"
+	use 'run-as = "mail"' "deliver = \"maildir:$FOLDER/Maildir\""
+	# Groups that mail is not in.
+	setpriv --groups 1,4,60 "$POPHAUL" </dev/null >run.out 2>run.err 3>&- &
+	RUN=$!
+	SERVER_PIDS+=("$RUN")
+	wait_until 10 test -e there
+	WORKER=$(child_of "$RUN")
+	assert_equal "$(status_of "$WORKER" Uid)" "$(four_times "$(id -u mail)")"
+	assert_equal "$(status_of "$WORKER" Gid)" "$(four_times "$(id -g mail)")"
+	assert_equal "$(status_of "$WORKER" Groups)" "$(id -G mail)"
+	assert_equal "$(status_of "$WORKER" CapPrm)" 0000000000000000
+	assert_equal "$(status_of "$WORKER" Umask)" 0077
+	assert_equal "$(readlink "/proc/$WORKER/cwd")" "$(readlink -f ~mail)"
+	# Nor may another process of that user look into it.
+	run ! setpriv --reuid mail --regid mail --clear-groups cat "/proc/$WORKER/environ"
+	touch go
+	end_run
+	assert_status 0
+	assert_equal "$(count_files home/Maildir/new)" 2
+	assert_equal "$(modes home/Maildir home/Maildir/new)" 'mail 700'
+	assert_equal "$(modes home/Maildir/new/*)" 'mail 600'
+	assert_equal "$(stat -c '%U %G %a' "$STATE/mail")" "mail $(id -gn mail) 700"
+	assert_equal "$(modes "$STATE"/mail/*)" 'mail 600'
+	assert_equal "$(stat -c '%U %a' "$STATE")" 'root 711'
+	poll
+	assert_status 0
+	assert_equal "$(count_files home/Maildir/new)" 2
+}
+
+@test "an mbox, its locks and what is left of a killed session are the user's, and mail comes once" {
+	give games home
+	serve 'message "Subject: a\n\na\n"' 'message "Subject: b\n\nb\n"' "once on RETR 2 touch $WORLD/there; stall"
+	use 'run-as = "games"' "deliver = \"mbox:$FOLDER/mbox\"" 'pipelining = off'
+	start_run
+	wait_until 10 test -e there
+	wait_until 10 grep -qs '^Subject: a' home/mbox
+	wait_until 10 grep -qs '^got' "$STATE/games/home.uidl"
+	find_processes
+	kill -KILL "$WORKER"
+	wait_until 10 is_gone "$FETCHER"
+	end_run
+	assert_status 70
+	poll
+	assert_status 0
+	assert_equal "$stderr" ''
+	assert_equal "$(grep -c '^Subject: a' home/mbox)$(grep -c '^Subject: b' home/mbox)" 11
+	assert_equal "$(modes home/mbox)" 'games 600'
+	assert_equal "$(ls -A home)" mbox
+}
+
+@test "a command runs as the user of run-as, with that user's environment and nothing of root's" {
+	give daemon home
+	serve 'message "Subject: a\n\na\n"'
+	use 'run-as = "daemon"' "deliver = \"pipe:sh -c 'cat >/dev/null; { id -u; id -g; id -G; umask; pwd; env; ls -l /proc/self/fd; } >$FOLDER/seen'\""
+	SECRET=mine XDG_STATE_HOME=/root run --separate-stderr env LANG=C.UTF-8 setpriv --groups 4,60 "$POPHAUL"
+	assert_status 0
+	assert_equal "$(head -n 5 home/seen)" "$(id -u daemon; id -g daemon; id -G daemon; echo 0077; readlink -f ~daemon)"
+	run cat home/seen
+	assert_output_matches '^HOME=/usr/sbin$'
+	assert_output_matches '^USER=daemon$'
+	assert_output_matches '^LOGNAME=daemon$'
+	assert_output_matches '^SHELL=/usr/sbin/nologin$'
+	assert_output_matches '^PATH=/usr/local/bin:/usr/bin:/bin$'
+	assert_output_matches '^POPHAUL_ACCOUNT=home$'
+	assert_output_matches '^LANG=C.UTF-8$'
+	refute_output_has SECRET
+	refute_output_has XDG_
+	refute_output_has socket
+}
+
+@test "a command of root's has to be said to be: status 78, with the line and what to do" {
+	serve 'message "Subject: a\n\na\n"'
+	printf 'account "home" {\n\thost = "%s" port = %s tls = "none" user = "jane"\n\tpassword = "secret" deliver = "pipe:id -u"\n}\n' "$HOST" "$PORT" | write_config
+	poll
+	assert_status 78
+	assert_equal "$stderr" "$CONF:1: account 'home' would run a command as root: say whose mail it is with run-as = \"USER\" (or with run-as = \"root\" that it has to be root)"
+	poll -t
+	assert_status 78
+	use
+	poll --deliver pipe:id
+	assert_status 78
+	assert_stderr_has "pophaul: account 'home' would run a command as root: "
+	poll --deliver pipe:id "pop://jane@$HOST:$PORT"
+	assert_status 78
+	use 'run-as = "root"' "deliver = \"pipe:sh -c 'cat >/dev/null; id -u >$WORLD/seen'\""
+	poll
+	assert_status 0
+	assert_equal "$(cat seen)" 0
+	assert_equal "$(count_sessions)" 1
+}
+
+@test "a user that is not there, or whom only root can become, is refused with its line" {
+	PORT=1 SERVER_TLS=none
+	use 'run-as = "no-such-user"'
+	poll -t
+	assert_status 78
+	assert_equal "$stderr" "$CONF:2: run-as: there is no user 'no-such-user' on this system"
+	use 'run-as = "games"'
+	cp "$CONF" there.conf
+	chown mail: there.conf
+	run --separate-stderr setpriv --reuid mail --regid mail --clear-groups env -u HOME timeout 20 "$BUILD/pophaul" -t -c "$WORLD/there.conf"
+	assert_status 78
+	assert_stderr_has "there.conf:2: run-as: only root can fetch mail for others, and this is not run by root"
+	sed -i 's/games/mail/' there.conf
+	run --separate-stderr setpriv --reuid mail --regid mail --clear-groups timeout 20 "$BUILD/pophaul" -t -c "$WORLD/there.conf"
+	assert_status 0
+}
+
+@test "~ is the home of run-as, wherever in the file that stands, and root's without it" {
+	[ -e "$NSS_WRAPPER" ] || skip 'no libnss-wrapper here'
+	give nobody home
+	printf 'jane:x:%s:%s::%s:/bin/sh\n' "$(id -u nobody)" "$(id -g nobody)" "$FOLDER" | cat /etc/passwd - >passwd
+	cp /etc/group group
+	serve 'message "Subject: a\n\na\n"'
+	printf 'secret\n' >home/password
+	chown nobody: home/password
+	chmod 600 home/password
+	{
+		echo 'defaults { deliver = "maildir:~/Default" }'
+		account one 'password-file = "~/password"' 'password =' 'deliver = "maildir:~/Maildir"' 'run-as = "jane"'
+		account two 'run-as = "jane"' 'deliver ='
+		account three 'deliver ='
+	} | write_config
+	LD_PRELOAD=$NSS_WRAPPER NSS_WRAPPER_PASSWD=$WORLD/passwd NSS_WRAPPER_GROUP=$WORLD/group \
+		run --separate-stderr pophaul
+	assert_status 0
+	assert_equal "$(count_files home/Maildir/new)$(count_files home/Default/new)$(count_files "$HOME/Default/new")" 111
+	assert_equal "$(stat -c '%u %a' home/Maildir/new/*)" "$(id -u nobody) 600"
+	assert_equal "$(stat -c '%u' "$HOME"/Default/new/*)" 0
+}
+
+# ---- whose the state is ----
+
+# now_for USER: the account is that user's from now on, root's for root.
+now_for() {
+	use "run-as = \"$1\"" "deliver = \"mbox:$WORLD/$1/mbox\""
+}
+
+@test "a state goes with its account from root to a user, to another and back: no mail comes again" {
+	local user
+
+	give games games
+	give mail mail
+	mkdir root
+	serve 'message "Subject: a\n\na\n"' 'message "Subject: b\n\nb\n"'
+	for user in root games mail root mail; do
+		now_for "$user"
+		poll -v
+		assert_status 0
+		[ "$user" = root ] && FOLDER=$STATE || FOLDER=$STATE/$user
+		assert_equal "$(find "$STATE" -name '*.uidl*')" "$FOLDER/home.uidl"
+		assert_equal "$(modes "$FOLDER/home.uidl")" "$user 600"
+	done
+	assert_stderr_has "the state was that of user 'root' and is taken over"
+	assert_equal "$(grep -hc '^Subject' root/mbox games/mbox mail/mbox 2>/dev/null)" 2
+	assert_equal "$(cat "$STATE/home.user")" mail
+	# A look changes nothing, and says so.
+	now_for games
+	poll -nv
+	assert_status 75
+	assert_stderr_has "pophaul: home: its state is still that of user 'mail': the next run that fetches takes it over"
+	assert_equal "$(find "$STATE" -name '*.uidl')" "$STATE/mail/home.uidl"
+}
+
+@test "a state is taken over whole, at whatever step the one before has died" {
+	local call
+
+	give games games
+	serve 'messages 3'
+	for call in mkdirat:1 fchown:1 fsync:1 renameat:1 fsync:2 fsync:3 unlinkat:1 fchown:2 fsync:4 renameat:2 fsync:5 \
+		rename:1 fsync:7 unlinkat:2 fsync:8; do
+		rm -rf "$STATE" games/mbox
+		: >games/mbox
+		chown games: games/mbox
+		use 'run-as = "root"' "deliver = \"mbox:$WORLD/root-mbox\""
+		rm -f root-mbox
+		poll
+		assert_status 0
+		now_for games
+		strace -f -o trace -e trace="${call%:*}" -e inject="${call%:*}:signal=KILL:when=${call#*:}" \
+			timeout -k 5 60 "$POPHAUL" >/dev/null 2>&1 || :
+		grep -q 'killed by SIGKILL' trace || fail "$call is never made"
+		run --separate-stderr pophaul
+		assert_status 0
+		assert_equal "$call: $(grep -c ^Subject games/mbox)" "$call: 0"
+		assert_equal "$(find "$STATE" -name '*.uidl*')" "$STATE/games/home.uidl"
+		assert_equal "$(cat "$STATE/home.user")" games
+	done
+}
+
+@test "nobody can give another's account a state, nor root's files to himself" {
+	give games games
+	give mail mail
+	serve 'messages 2'
+	now_for games
+	poll
+	assert_status 0
+	# What mail puts into his own folder under the name of games' account, or of a new one, is nobody's concern.
+	mkdir -p "$STATE/mail"
+	chmod 700 "$STATE/mail"
+	cp "$STATE/games/home.uidl" "$STATE/mail/fresh.uidl"
+	chown -R mail: "$STATE/mail"
+	use 'run-as = "games"' "deliver = \"mbox:$WORLD/games/mbox\""
+	sed -i 's/account "home"/account "fresh"/' "$CONF"
+	poll
+	assert_status 0
+	assert_equal "$(grep -c '^Subject' games/mbox)" 4
+	run ! setpriv --reuid mail --regid mail --clear-groups ls "$STATE/games"
+	run ! setpriv --reuid mail --regid mail --clear-groups touch "$STATE/there"
+	# The account is mail's now: what games has left in place of the state is not followed.
+	printf 'root only\n' >secret
+	chmod 600 secret
+	rm "$STATE/games/home.uidl"
+	ln -s "$WORLD/secret" "$STATE/games/home.uidl"
+	chown -h games: "$STATE/games/home.uidl"
+	now_for mail
+	poll
+	assert_status 73
+	assert_stderr_has "state file '$STATE/games/home.uidl' cannot be taken over: it is no regular file of that user's"
+	rm "$STATE/games/home.uidl"
+	ln secret "$STATE/games/home.uidl"
+	poll
+	assert_status 73
+	assert_equal "$(stat -c '%U %a' secret)" 'root 600'
+	rm "$STATE/games/home.uidl"
+	mkfifo "$STATE/games/home.uidl"
+	poll
+	assert_status 73
+	# A lock of games' that he made a link is not followed, and his folder's place not either.
+	rm "$STATE/games/home.uidl" "$STATE/games/home.lock"
+	cp "$STATE/games/fresh.uidl" "$STATE/games/home.uidl"
+	ln -s "$WORLD/new" "$STATE/games/home.lock"
+	chown -h games: "$STATE/games/home.uidl" "$STATE/games/home.lock"
+	poll
+	assert_status 0
+	[ ! -e new ] || fail 'a link was followed'
+	rm -r "$STATE/mail"
+	ln -s "$WORLD/games" "$STATE/mail"
+	poll
+	assert_status 73
+	assert_stderr_has "cannot open folder '$STATE/mail'"
+	rm "$STATE/mail"
+	mkdir "$STATE/mail"
+	chown games: "$STATE/mail"
+	poll
+	assert_status 73
+	assert_stderr_has "folder '$STATE/mail' does not belong to its user"
+}
+
+@test "what a user puts in place of the own state harms nobody else" {
+	give games games
+	serve 'messages 2'
+	now_for games
+	poll
+	assert_status 0
+	printf 'root only\n' >secret
+	chmod 600 secret
+	for file in home.uidl home.lock home.uidl.new; do
+		rm -f "$STATE/games/home.uidl.new" "$STATE/games/$file"
+		ln -s "$WORLD/secret" "$STATE/games/$file"
+		poll
+		assert_equal "$(stat -c '%U %a' secret) $(cat secret)" 'root 600 root only'
+		rm "$STATE/games/$file" 2>/dev/null || :
+	done
+	# A folder of the state that others may write in is no place for root's records.
+	chmod 777 "$STATE"
+	poll
+	assert_status 73
+	assert_stderr_has "state folder '$STATE' must be root's, and nobody else's to write in, when accounts have run-as"
+}
+
+# ---- secrets ----
+
+@test "a secret file may be root's or the user's, and root is not led to its own files by a user" {
+	give games games
+	serve 'message "Subject: a\n\na\n"'
+	printf 'secret\n' >password
+	chmod 600 password
+	as_games() {
+		use 'run-as = "games"' "deliver = \"mbox:$WORLD/games/mbox\"" 'password =' "$@"
+		poll
+	}
+	as_games "password-file = \"$WORLD/password\""
+	assert_status 0
+	cp password games/own
+	chown games: games/own
+	as_games "password-file = \"$WORLD/games/own\""
+	assert_status 0
+	ln -s "$WORLD/password" games/link
+	as_games "password-file = \"$WORLD/games/link\""
+	assert_status 78
+	assert_stderr_has "'$WORLD/games/link' has a password and the file is root's, on a path that others can change"
+	chown mail: password
+	as_games "password-file = \"$WORLD/password\""
+	assert_status 78
+	assert_stderr_has 'the file belongs to another user'
+	# A command is the user's.
+	as_games "password-command = \"sh -c 'id -un >$WORLD/games/who; echo secret'\""
+	assert_status 0
+	assert_equal "$(cat games/who)" games
+	# And nobody is asked for another's password.
+	as_games
+	assert_status 77
+	assert_stderr_has 'needs a password, and there is none'
 }

@@ -489,7 +489,8 @@ write_config() {
 }
 
 # account NAME [LINE…]: an account section for the server started last, user jane. A line given replaces the
-# usual one of the same key; a key with nothing behind its "=" only takes it out.
+# usual one of the same key; a key with nothing behind its "=" only takes it out. Root's commands have to be said
+# to be root's.
 account() {
 	local name=$1 line key given=" "
 
@@ -500,6 +501,7 @@ account() {
 		given+="$key "
 		[[ $line =~ =\ *$ ]] || printf '\t%s\n' "$line"
 	done
+	[[ $(id -u) -ne 0 || $given == *" run-as "* || " $*" != *' deliver = '[\"\']pipe:* ]] || printf '\trun-as = "root"\n'
 	while IFS= read -r line; do
 		key=${line%% *}
 		[[ $given == *" $key "* ]] || printf '\t%s\n' "$line"

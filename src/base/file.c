@@ -254,12 +254,49 @@ file_lock(const char *path, struct error *err)
 	return fd;
 }
 
+/* Of file_set_home(). */
+static char *others_home;
+
+void
+file_set_home(const char *home)
+{
+	free(others_home);
+	others_home = home != NULL ? xstrdup(home) : NULL;
+}
+
+bool
+file_is_in_roots_hands(const char *path)
+{
+	char *part = xstrdup(path);
+	bool is_roots = *path == '/';
+	struct stat st;
+
+	for (char *end = part + 1; is_roots; end++) {
+		char saved = *end;
+
+		if (saved != '/' && saved != '\0')
+			continue;
+		*end = '\0';
+		/* In a folder like /tmp nobody can rename or remove what is root's. */
+		is_roots = lstat(part, &st) == 0 && st.st_uid == 0 &&
+			(S_ISLNK(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ||
+				(S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX) != 0));
+		*end = saved;
+		if (saved == '\0')
+			break;
+	}
+	free(part);
+	return is_roots;
+}
+
 const char *
 file_home(void)
 {
 	const char *home = getenv("HOME");
 	const struct passwd *entry;
 
+	if (others_home != NULL)
+		return others_home;
 	if (home != NULL && *home == '/')
 		return home;
 	entry = getpwuid(geteuid());

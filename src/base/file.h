@@ -81,7 +81,19 @@ void file_close_others(int keep);
  */
 int file_lock(const char *path, struct error *err) __attribute__((warn_unused_result));
 
-/* The user's home: $HOME, else the passwd entry; NULL when neither says. Borrowed. */
+/*
+ * Whose home `~` is until the next call, for a configuration that root reads for others; NULL: our
+ * own again. Copied.
+ */
+void file_set_home(const char *home);
+
+/*
+ * Whether nobody but root can change what an absolute path leads to: all that it passes is root's,
+ * symbolic links too, and written by no other.
+ */
+bool file_is_in_roots_hands(const char *path);
+
+/* That home, else the user's: $HOME, else the passwd entry; NULL when neither says. Borrowed. */
 const char *file_home(void);
 
 /* "~" or "~/…" replaced by the home; everything else is copied. The caller frees. */

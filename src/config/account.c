@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "config/mechanism.h"
 
@@ -71,6 +72,13 @@ account_stop_ms(const struct account *account)
 	return account->timeout_ms < ACCOUNT_STOP_MS ? account->timeout_ms : ACCOUNT_STOP_MS;
 }
 
+bool
+account_runs_as_root(const struct account *account)
+{
+	return account->dest.kind == ACCOUNT_DEST_PIPE && account->run_as.name == NULL &&
+		geteuid() == 0;
+}
+
 void
 account_release(struct account *account)
 {
@@ -86,6 +94,8 @@ account_release(struct account *account)
 	free_words(account->token_command);
 	free(account->authorize_as);
 	free_words(account->auth);
+	free(account->run_as.name);
+	free(account->run_as.home);
 	free(account->dest.text);
 	free(account->dest.path);
 	free_words(account->dest.argv);

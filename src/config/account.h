@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/secret.h"
 
@@ -51,6 +52,13 @@ struct account_dest {
 	char **argv; /* pipe: NULL-ended words, placeholders (%a %u %h %s %%) still in them */
 };
 
+/* A user of the system. */
+struct account_user {
+	char *name; /* NULL: whoever runs pophaul */
+	char *home;
+	uid_t uid;
+};
+
 /* No limit, for the limits below. */
 #define ACCOUNT_NO_LIMIT 0
 
@@ -72,6 +80,7 @@ struct account {
 	char *authorize_as;      /* the user to act for (RFC 4422 section 3.4.1); NULL: `user` */
 	char **auth;             /* NULL-ended upper-case names in order; NULL: auto */
 
+	struct account_user run_as;
 	struct account_dest dest;
 	struct account_keep keep;
 	uint64_t max_size;     /* octets; bigger messages are left; ACCOUNT_NO_LIMIT */
@@ -125,6 +134,14 @@ bool account_has_token(const struct account *account);
 
 /* How long a session that was asked to stop may wait for its server. */
 int64_t account_stop_ms(const struct account *account);
+
+/* Whether its mail would be handed to a command that is root's without anybody having said so. */
+bool account_runs_as_root(const struct account *account);
+
+/* What is said to that, behind the account's name. */
+#define ACCOUNT_AS_ROOT                                                                            \
+	"would run a command as root: say whose mail it is with run-as = \"USER\" "                \
+	"(or with run-as = \"root\" that it has to be root)"
 
 void account_release(struct account *account);
 

@@ -158,8 +158,8 @@ require(const char *key, const struct confparse *parse, const struct confparse_s
 
 /* What only the whole of an account shows. */
 static void
-check_account(const struct confparse *parse, const struct confparse_section *section,
-	unsigned flags, struct conf_problems *problems)
+check_account(const struct account *account, const struct confparse *parse,
+	const struct confparse_section *section, unsigned flags, struct conf_problems *problems)
 {
 	char name[QUOTE_SIZE], where[QUOTE_SIZE + 16];
 
@@ -173,6 +173,9 @@ check_account(const struct confparse *parse, const struct confparse_section *sec
 			name, ACCOUNT_NAME_MAX);
 	if (section->damaged)
 		return;
+	if (account_runs_as_root(account))
+		conf_problems_add(
+			problems, section->file, section->line, "%s " ACCOUNT_AS_ROOT, where);
 	require("host", parse, section, problems);
 	require("user", parse, section, problems);
 	if ((flags & CONF_DELIVER_OPTIONAL) == 0)
@@ -201,7 +204,18 @@ fill_account(struct account *account, const struct confparse *parse,
 			account_is_name(section->title) ? section->title : "?", err.text);
 	if (account->port == 0)
 		account->port = option_default_port(account->tls);
-	check_account(parse, section, flags, problems);
+	check_account(account, parse, section, flags, problems);
+}
+
+/* Whose home `~` is does not depend on the order of the keys. */
+static void
+choose_home(const struct confparse *parse, const struct confparse_section *section)
+{
+	const struct confparse_setting *setting = confparse_find(section, "run-as");
+
+	if (setting == NULL)
+		setting = confparse_find(&parse->defaults, "run-as");
+	option_set_home(setting != NULL && setting->texts != NULL ? *setting->texts : NULL);
 }
 
 static int
@@ -246,9 +260,11 @@ fill_config(const struct confparse *parse, unsigned flags, struct config *out,
 	account_release(&scratch);
 	out->accounts = xcalloc(parse->account_count, sizeof(*out->accounts));
 	for (size_t i = 0; i < parse->account_count; i++) {
+		choose_home(parse, &parse->accounts[i]);
 		fill_account(&out->accounts[i], parse, &parse->accounts[i], flags, problems);
 		out->count++;
 	}
+	option_set_home(NULL);
 	check_duplicates(parse, problems);
 }
 

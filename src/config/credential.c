@@ -53,12 +53,15 @@ release_secret_file(struct buf *text)
 	buf_release(text);
 }
 
+/* Whose secrets root reads as if they were its own; root's own id: nobody's. */
+static uid_t reads_for;
+
 const char *
 credential_exposure(const struct stat *st)
 {
 	if ((st->st_mode & (S_IRGRP | S_IROTH)) != 0)
 		return "other users can read the file: chmod 600 it";
-	if (st->st_uid != geteuid() && st->st_uid != 0)
+	if (st->st_uid != geteuid() && st->st_uid != 0 && st->st_uid != reads_for)
 		return "the file belongs to another user";
 	return NULL;
 }
@@ -88,6 +91,9 @@ check_private(enum kind kind, const char *path, const struct stat *st, struct er
 	if (is_of_systemd(path))
 		seen.st_mode &= ~(mode_t)S_IRGRP;
 	exposure = credential_exposure(&seen);
+	/* Else a user could have root send any file of root's to a server, by a symbolic link. */
+	if (exposure == NULL && reads_for != 0 && st->st_uid == 0 && !file_is_in_roots_hands(path))
+		exposure = "the file is root's, on a path that others can change";
 	if (exposure == NULL)
 		return 0;
 	return error_set(err, ERROR_CONFIG, "'%s' has a %s and %s", path, NOUNS[kind], exposure);
@@ -374,6 +380,25 @@ credential_resolve(
 }
 
 bool
+credential_is_roots_to_read(const struct account *account)
+{
+	return secret_is_set(&account->password) || account->token_file != NULL ||
+		account->password_file != NULL || account->credential != NULL;
+}
+
+int
+credential_resolve_as_root(
+	const struct account *account, struct secret *out, bool *found_out, struct error *err)
+{
+	int result;
+
+	reads_for = account->run_as.uid;
+	result = credential_resolve(account, out, found_out, err);
+	reads_for = 0;
+	return result;
+}
+
+bool
 credential_needs_prompt(const struct account *account)
 {
 	struct error ignored;
@@ -382,6 +407,9 @@ credential_needs_prompt(const struct account *account)
 	if (!account_needs_password(account) || secret_is_set(&account->password) ||
 		account->password_file != NULL || account->password_command != NULL ||
 		account->credential != NULL || account_has_token(account))
+		return false;
+	/* Their own .netrc is theirs to read, later; and who sits here may not know their passwords. */
+	if (account->run_as.name != NULL && account->run_as.uid != geteuid())
 		return false;
 	/* A .netrc that cannot be used is an error to be told, by credential_resolve(). */
 	return resolve_netrc(account, NULL, &found, &ignored) == 0 && !found;

@@ -33,6 +33,19 @@ int credential_resolve(const struct account *account, struct secret *out, bool *
 	struct error *err) __attribute__((warn_unused_result));
 
 /*
+ * Whether the secret stands in the configuration, a file or a credential, which root reads before it
+ * becomes the account's user; a command, and ~/.netrc, are that user's.
+ */
+bool credential_is_roots_to_read(const struct account *account);
+
+/*
+ * credential_resolve() of such an account by root: the file may be root's, when nobody else can
+ * change its path, or the user's.
+ */
+int credential_resolve_as_root(const struct account *account, struct secret *out, bool *found_out,
+	struct error *err) __attribute__((warn_unused_result));
+
+/*
  * The token anew; `account` has one. As credential_resolve(), but the command is told by
  * POPHAUL_TOKEN=refused that it had better not give the same again.
  */
@@ -55,7 +68,10 @@ int credential_run_command(const struct account *account, int64_t limit_ms, stru
  */
 const char *credential_exposure(const struct stat *st);
 
-/* The login wants a password, no source is configured and ~/.netrc has no entry: ask a person. */
+/*
+ * The login wants a password, no source is configured and ~/.netrc has no entry: ask a person.
+ * Never for an account of another user.
+ */
 bool credential_needs_prompt(const struct account *account);
 
 /*

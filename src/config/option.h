@@ -20,6 +20,7 @@ enum option_type {
 	OPTION_FILE,    /* char *: a name without a folder */
 	OPTION_COMMAND, /* char **: words */
 	OPTION_NAMES,   /* char **: some of .words, or "auto" */
+	OPTION_USER,    /* struct account_user: one that pophaul can be */
 	OPTION_DEST,    /* struct account_dest */
 	OPTION_KEEP,    /* struct account_keep */
 	OPTION_CHOICE,  /* an enum whose values are the places in .words */
@@ -65,6 +66,12 @@ int option_set_text(const char *name, void *base, const char *text, struct error
 
 /* Every entry of `scope` with a default gets it. */
 void option_set_presets(void *base, enum option_scope scope);
+
+/*
+ * `~` in an account's values is from now on the home of the user that this text names, if it names
+ * one that pophaul can be and is not yet; NULL: its own.
+ */
+void option_set_home(const char *run_as);
 
 /* The port that goes with a kind of TLS: 995 or 110. */
 uint16_t option_default_port(enum account_tls tls);

@@ -163,14 +163,19 @@ static int
 override_account(const struct cli *cli, struct account *account, struct error *err)
 {
 	bool has_default_port = account->port == option_default_port(account->tls);
+	int result;
 
-	if (set_option(account, "deliver", cli->deliver, false, err) != 0 ||
-		set_option(account, "keep", cli->keep, false, err) != 0 ||
+	option_set_home(account->run_as.name);
+	result = set_option(account, "deliver", cli->deliver, false, err);
+	option_set_home(NULL);
+	if (result != 0 || set_option(account, "keep", cli->keep, false, err) != 0 ||
 		set_option(account, "tls-trust-file", cli->tls_trust_file, true, err) != 0 ||
 		set_option(account, "tls", cli->tls, false, err) != 0)
 		return -1;
 	if (has_default_port)
 		account->port = option_default_port(account->tls);
+	if (delivers(cli) && account_runs_as_root(account))
+		return error_set(err, ERROR_CONFIG, "account '%s' " ACCOUNT_AS_ROOT, account->name);
 	if (delivers(cli) && account->dest.kind == ACCOUNT_DEST_NONE)
 		return error_set(err, ERROR_USAGE,
 			"there is nowhere to deliver the mail of '%s' to: give --deliver DEST",

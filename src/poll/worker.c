@@ -5,6 +5,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -20,10 +21,12 @@
 #include "base/privilege.h"
 #include "base/stop.h"
 #include "base/secret.h"
+#include "base/xalloc.h"
 #include "config/credential.h"
 #include "deliver/deliverer.h"
 #include "fetch/fetcher.h"
 #include "poll/launch.h"
+#include "poll/place.h"
 
 /* How long the poller has to read the report. */
 #define FAREWELL_MS 5000
@@ -73,22 +76,67 @@ wipe_secrets(const struct worker_settings *settings, const struct account *but)
 	}
 }
 
+/* Where the deliverer's state is, and what root has read for it. */
+struct ground {
+	char *state_dir;
+	struct secret password;
+	bool has_password; /* whether it is in `password` already, should there be one */
+};
+
+/* What only root can do for the account's user; then root is given up for ever. */
+static int
+become_user(const struct account *account, const struct worker_settings *settings,
+	struct ground *ground, struct error *err)
+{
+	struct privilege_user user;
+	bool found; /* some logins need none */
+	int result;
+
+	if (privilege_find_user(account->run_as.name, &user, err) != 0)
+		return -1;
+	result = place_take(settings->state_dir, account->name, &user,
+		settings->mode != WORKER_FETCH, &ground->state_dir, err);
+	if (result == 0 && credential_is_roots_to_read(account)) {
+		result = credential_resolve_as_root(account, &ground->password, &found, err);
+		ground->has_password = true;
+	}
+	if (result == 0)
+		result = privilege_become_user(&user, err);
+	privilege_release_user(&user);
+	/* A change of user takes it away. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	return result;
+}
+
+/* Be who the account wants, and know where its state is. */
+static int
+take_ground(const struct account *account, const struct worker_settings *settings,
+	struct ground *ground, struct error *err)
+{
+	if (!privilege_is_root()) {
+		ground->state_dir = xstrdup(settings->state_dir);
+		return 0;
+	}
+	if (account->run_as.name != NULL && account->run_as.uid != geteuid())
+		return become_user(account, settings, ground, err);
+	/* Root's own, but it may have been another's before. */
+	return place_take(settings->state_dir, account->name, NULL, settings->mode != WORKER_FETCH,
+		&ground->state_dir, err);
+}
+
 /* What a session needs besides the state; the fetcher waits for it. */
 static int
 start_session(struct deliverer *deliverer, const struct launch *launch,
-	const struct account *account, const struct worker_settings *settings, struct error *err)
+	const struct account *account, struct ground *ground, struct error *err)
 {
 	const struct launch_terms terms = {.lock_step = deliverer_wants_lock_step(deliverer),
 		.memory = deliverer_memory(deliverer)};
-	struct secret password = {0};
-	bool has_password; /* some logins need none */
-	int result = credential_resolve(account, &password, &has_password, err);
+	bool found; /* some logins need none */
 
-	wipe_secrets(settings, NULL);
-	if (result == 0)
-		result = launch_hand_over(launch, &terms, &password, err);
-	secret_release(&password);
-	return result;
+	if (!ground->has_password &&
+		credential_resolve(account, &ground->password, &found, err) != 0)
+		return -1;
+	return launch_hand_over(launch, &terms, &ground->password, err);
 }
 
 /* The whole life of a worker, but for its farewell. */
@@ -96,24 +144,31 @@ static int
 run_session(const struct account *account, const struct worker_settings *settings,
 	struct launch *launch, struct link *poller, struct link_report *report, struct error *err)
 {
+	struct ground ground = {0};
 	struct deliverer_settings how = {
 		.mode = mode_of(settings),
-		.state_dir = settings->state_dir,
 		.verbose = settings->verbose,
 		.ignore_back_off = settings->ignore_back_off,
 		.stop = stop_flag(),
 		.renew_token = credential_renew_token,
 	};
-	struct deliverer *deliverer = deliverer_open(account, &how, err);
-	int result, ignored;
+	struct deliverer *deliverer = NULL;
+	int result = take_ground(account, settings, &ground, err), ignored;
 
-	if (deliverer != NULL && start_session(deliverer, launch, account, settings, err) == 0) {
-		result = run_with_fetcher(deliverer, launch, poller, report, err);
-	} else {
+	how.state_dir = ground.state_dir;
+	if (result == 0)
+		deliverer = deliverer_open(account, &how, err);
+	if (deliverer == NULL || start_session(deliverer, launch, account, &ground, err) != 0)
 		result = -1;
+	/* One copy is left, the fetcher's. */
+	wipe_secrets(settings, NULL);
+	secret_release(&ground.password);
+	if (result == 0)
+		result = run_with_fetcher(deliverer, launch, poller, report, err);
+	else
 		launch_end(launch, false, &ignored);
-	}
 	deliverer_free(deliverer);
+	free(ground.state_dir);
 	return result;
 }
 

@@ -1,6 +1,7 @@
 #include "config/conf.h"
 
 #include <stdarg.h>
+#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -261,11 +262,13 @@ test_values(void)
 		"  keep = never auth = {scram-sha-256, apop} skip = yes pipe-timeout = 2m\n"
 		"  max-size = 10M max-messages = 5 newest = 100 received = on\n"
 		"  quit-after-failure = no pipelining = off lock-timeout = 1s timeout = 90s\n"
-		"  min-rate = 4K session-limit = 0s connect-timeout = 10s tls-trust-file = \"~/ca.pem\" deliver = 'pipe:x %s' }\n",
+		"  min-rate = 4K session-limit = 0s connect-timeout = 10s tls-trust-file = \"~/ca.pem\" run-as = \"${ME}\" deliver = 'pipe:x %s' }\n",
 		0600);
 	struct config config;
 	const struct account *one, *two;
 
+	/* Any user may be who runs this; only root another, and only root has to say which. */
+	setenv("ME", getpwuid(geteuid())->pw_name, 1);
 	setenv("U", "jane", 1);
 	setenv("HOME", "/h", 1);
 	check_load(path, 0, "", &config);
@@ -295,6 +298,8 @@ test_values(void)
 	CHECK_STR(two->auth[1], "APOP");
 	CHECK(two->auth[2] == NULL && two->max_size == 10485760 && two->max_messages == 5);
 	CHECK(two->newest == 100 && two->received && !two->quit_after_failure);
+	CHECK(one->run_as.name == NULL && two->run_as.uid == geteuid());
+	CHECK_STR(two->run_as.name, getenv("ME"));
 	CHECK(two->pipelining == ACCOUNT_PIPELINING_OFF && two->pipe_timeout_ms == 120000);
 	CHECK(two->lock_timeout_ms == 1000 && two->timeout_ms == 90000);
 	CHECK(two->min_rate == 4096 && two->session_limit_ms == ACCOUNT_NO_LIMIT);

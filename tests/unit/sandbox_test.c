@@ -695,6 +695,7 @@ static const struct {
 	{"mount",			  mount_system,               ANY,     REFUSED, REFUSED},
 	{"leave a namespace",              leave_namespace,            DONE,    REFUSED, REFUSED},
 	{"change the folder",              change_folder,              DONE,    REFUSED, REFUSED},
+ /* Until the login is over it is a matter of the capability, which root's fetcher has. */
 	{"change the root",                change_root,                ANY,     ANY,     REFUSED},
 	{"set up a ring",                  set_up_ring,                ANY,     REFUSED, REFUSED},
 	{"load a program into the kernel", load_program,               ANY,     REFUSED, REFUSED},
