@@ -17,6 +17,7 @@ attacker() {
 	shift 2
 	printf 'account "%s" {\nhost = "127.0.0.1"\ntls = none\nuser = "%s"\npassword = "x"\n' "$name" "$attack"
 	printf '%s\n' "$@"
+	[[ $(id -u) -ne 0 || $* != *pipe:* ]] || echo 'run-as = "root"'
 	[[ $* == *deliver* ]] || printf 'deliver = "maildir:%s/mail/%s"\n' "$HOME" "$name"
 	echo '}'
 }

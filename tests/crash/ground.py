@@ -40,6 +40,7 @@ import hashlib
 import json
 import mailbox
 import os
+import pwd
 import re
 import shutil
 import signal
@@ -255,8 +256,9 @@ class Trial:
         with open(self.configuration, "w") as file:
             file.write('state-dir = "%s"\naccount "home" {\n\thost = "127.0.0.1"\n\tport = %d\n'
                        '\ttls = "none"\n\tuser = "jane"\n\tpassword = "secret"\n\tkeep = "%s"\n'
-                       '\tmax-size = "200K"\n\tdeliver = "%s"\n}\n'
-                       % (self.state, self.port, self.keep, deliver))
+                       '\tmax-size = "200K"\n\tdeliver = "%s"\n\trun-as = "%s"\n}\n'
+                       % (self.state, self.port, self.keep, deliver,
+                          pwd.getpwuid(os.geteuid()).pw_name))
         os.chmod(self.configuration, 0o600)
 
     def _environment(self, days_ago):
