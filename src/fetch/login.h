@@ -29,7 +29,8 @@ struct login {
 
 /*
  * The mechanism that login_run() would try first over this connection, which it leaves alone: that
- * of the policy, whatever else may be missing (a password, a ticket). NULL: there is none. Borrowed.
+ * of the policy, whatever else may be missing (a password, a ticket). NULL: there is none.
+ * Borrowed.
  */
 const char *login_choose(const struct conn *conn, const struct login *login);
 

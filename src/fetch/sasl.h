@@ -30,9 +30,9 @@ struct mech_settings {
 	const char *authorize_as;      /* the user to act for; NULL: `user` */
 	const struct secret *password; /* or token */
 	/*
-	 * What the connection has to bind to, for a -PLUS mechanism. For SCRAM without -PLUS it makes
-	 * the client say that it could have bound, so that a server whose offer of -PLUS got lost on
-	 * the way notices (RFC 5802 section 6). NULL: nothing, or nobody shall know.
+	 * What the connection has to bind to, for a -PLUS mechanism. For SCRAM without -PLUS it
+	 * makes the client say that it could have bound, so that a server whose offer of -PLUS got
+	 * lost on the way notices (RFC 5802 section 6). NULL: nothing, or nobody shall know.
 	 */
 	const struct tls_binding *binding;
 	unsigned key_bits;      /* of the TLS cipher, 0 in clear */

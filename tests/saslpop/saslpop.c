@@ -392,7 +392,7 @@ take_setting(char *text)
 		{"priority",   &settings.priority  },
 		{"mechanisms", &settings.mechanisms},
 		{"binding",    &settings.binding   },
-		{"layer", &settings.layer},
+		{"layer",      &settings.layer     },
 		{"user",       &settings.user      },
 		{"password",   &settings.password  },
 	};
