@@ -94,6 +94,7 @@ accepts() {
 		# Who runs this may be root, whose commands need it; others can name nobody else.
 		[[ $key != run-as* ]] || sed -i "s/run-as = .*/run-as = \"$(id -un)\"/" "$CONF"
 		[[ $key != *pipe:* ]] || sed -i "s/# run-as = .*/run-as = \"$(id -un)\"/" "$CONF"
+		[[ $key != tls-key* ]] || sed -i 's/# tls-cert =/tls-cert =/' "$CONF"
 		[[ $key != include* ]] || mkdir -p "${CONF%/*}/conf.d"
 		chmod 600 "$CONF"
 		run pophaul -t

@@ -59,7 +59,7 @@ usage() {
 	assert_status 0
 	assert_equal "$stderr" ''
 	assert_output_matches '^usage: pophaul '
-	[ "$(grep -cE '^(-[a-zA-Z], |    )--[a-z-]+' <<<"$output")" -eq 18 ]
+	[ "$(grep -cE '^(-[a-zA-Z], |    )--[a-z-]+' <<<"$output")" -eq 19 ]
 	help=$output
 	run pophaul -h
 	assert_output_is "$help"

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "config/mechanism.h"
+#include "config/trust.h"
 
 static void
 free_words(char **words)
@@ -12,6 +13,15 @@ free_words(char **words)
 	for (char **word = words; word != NULL && *word != NULL; word++)
 		free(*word);
 	free(words);
+}
+
+/* The URL of a token may have its PIN in it. */
+static void
+free_location(char *location)
+{
+	if (location != NULL)
+		secret_wipe(location, strlen(location));
+	free(location);
 }
 
 bool
@@ -57,7 +67,9 @@ account_needs_password(const struct account *account)
 bool
 account_needs_open_login(const struct account *account)
 {
-	return names_proof(account, MECHANISM_TICKET);
+	return names_proof(account, MECHANISM_TICKET) ||
+		(account->tls_key != NULL && trust_is_token_url(account->tls_key)) ||
+		(account->tls_cert != NULL && trust_is_token_url(account->tls_cert));
 }
 
 bool
@@ -85,6 +97,12 @@ account_release(struct account *account)
 	free(account->name);
 	free(account->host);
 	free(account->tls_trust_file);
+	free(account->tls_crl_file);
+	free(account->tls_host);
+	free(account->tls_priority);
+	free_location(account->tls_cert);
+	free_location(account->tls_key);
+	free_words(account->pin);
 	free(account->user);
 	secret_release(&account->password);
 	free(account->password_file);

@@ -69,6 +69,14 @@ struct account {
 	uint16_t port;
 	enum account_tls tls;
 	char *tls_trust_file; /* PEM; NULL: the system's store */
+	char *tls_crl_file;   /* PEM; NULL: nobody is revoked */
+	char *tls_host;       /* the name that the certificate must bear; NULL: `host` */
+	char *tls_priority;   /* of GnuTLS, on top of our own; NULL: none */
+	char *tls_cert;       /* the client's certificate, a path or an URL; NULL: none */
+	char *tls_key;        /* its key, likewise; NULL: stands with it */
+	char **pin;           /* NULL-ended, in the form of trust_parse_pin(); NULL: none */
+	bool pin_only;        /* in place of chain and name */
+	bool cleartext;       /* ACCOUNT_TLS_NONE is meant, whatever the host */
 
 	char *user;
 	struct secret password; /* from `password`, the prompt, or resolved in the worker */
@@ -118,7 +126,8 @@ bool account_needs_password(const struct account *account);
 
 /*
  * Whether its login may have to open files and sockets of this machine's, and of hosts that only
- * the login knows (Kerberos: tickets, its key servers): a cage that forbids that has to wait.
+ * the login knows (Kerberos: tickets, its key servers; a key in a PKCS#11 token): a cage that
+ * forbids that has to wait.
  */
 bool account_needs_open_login(const struct account *account);
 

@@ -21,7 +21,8 @@ enum long_only {
 	OPT_PROGRESS,
 	OPT_NO_MAIL_STATUS,
 	OPT_TLS,
-	OPT_TLS_TRUST_FILE
+	OPT_TLS_TRUST_FILE,
+	OPT_CLEARTEXT
 };
 
 struct cli_option {
@@ -46,6 +47,7 @@ static const struct cli_option OPTIONS[] = {
 	{"state-dir", OPT_STATE_DIR, "DIR", "what is remembered of each account"},
 	{"tls", OPT_TLS, "KIND", "implicit, starttls or none"},
 	{"tls-trust-file", OPT_TLS_TRUST_FILE, "FILE", "authorities to trust, PEM"},
+	{"cleartext", OPT_CLEARTEXT, NULL, "allow --tls none beyond this machine"},
 	{"log-format", OPT_LOG_FORMAT, "FORM", "text or json"},
 	{"progress", OPT_PROGRESS, "WHEN", "auto, always or never"},
 	{"no-mail-status", OPT_NO_MAIL_STATUS, "N", "exit status when there was no mail; default 0"},
@@ -192,6 +194,9 @@ take_option(int letter, struct cli *out, struct error *err)
 		return 0;
 	case OPT_STATE_DIR:
 		out->state_dir = optarg;
+		return 0;
+	case OPT_CLEARTEXT:
+		out->cleartext = true;
 		return 0;
 	case OPT_TLS_TRUST_FILE:
 		out->tls_trust_file = optarg;

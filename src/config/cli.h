@@ -38,6 +38,7 @@ struct cli {
 	const char *state_dir;
 	const char *tls; /* checked word of the option `tls` */
 	const char *tls_trust_file;
+	bool cleartext;
 	enum log_format log_format;
 	enum cli_progress progress;
 	int no_mail_status; /* exit status when all went well and no mail came; default 0 */

@@ -12,6 +12,7 @@
 #include "config/confparse.h"
 #include "config/option.h"
 #include "config/token.h"
+#include "config/trust.h"
 #include "config/value.h"
 
 #define SYSTEM_PATH      "/etc/pophaul/pophaul.conf"
@@ -199,7 +200,10 @@ fill_account(struct account *account, const struct confparse *parse,
 	if (find_sources(section, found) != 0)
 		drop_default_source(account);
 	good = apply(section, account, problems) && good && !section->damaged;
-	if (good && token_check(account, &err) != 0)
+	if (good &&
+		(token_check(account, &err) != 0 || trust_check(account, &err) != 0 ||
+			((flags & CONF_CLEARTEXT) == 0 &&
+				trust_check_cleartext(account, &err) != 0)))
 		conf_problems_add(problems, section->file, section->line, "account '%s': %s",
 			account_is_name(section->title) ? section->title : "?", err.text);
 	if (account->port == 0)

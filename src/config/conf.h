@@ -29,7 +29,9 @@ struct config {
 };
 
 enum conf_flags {
-	CONF_DELIVER_OPTIONAL = 1 /* an account needs no `deliver`: --list, or --deliver is given */
+	CONF_DELIVER_OPTIONAL =
+		1,         /* an account needs no `deliver`: --list, or --deliver is given */
+	CONF_CLEARTEXT = 2 /* an account needs no `cleartext`: the command line says it */
 };
 
 /*

@@ -120,7 +120,7 @@ check_key(const struct source *source, const struct confread_key *key, enum opti
 			before->line);
 		return false;
 	}
-	if (buf_data(&source->text.text)[key->value] == '{' && option->type != OPTION_NAMES) {
+	if (buf_data(&source->text.text)[key->value] == '{' && !option_takes_list(option)) {
 		conf_problems_add(source->problems, source->path, key->line,
 			"'%s' takes one value, not a list", key->name);
 		return false;
@@ -129,15 +129,22 @@ check_key(const struct source *source, const struct confread_key *key, enum opti
 }
 
 static bool
-is_private(const struct source *source, const struct confread_key *key)
+is_private(const struct source *source, const struct confread_key *key, const char *what)
 {
 	const char *exposure = credential_exposure(&source->text.st);
 
 	if (exposure == NULL)
 		return true;
-	conf_problems_add(source->problems, source->path, key->line,
-		"a password stands here and %s", exposure);
+	conf_problems_add(source->problems, source->path, key->line, "a %s stands here and %s",
+		what, exposure);
 	return false;
+}
+
+/* Whether the URL of a token has its PIN in it (RFC 7512 section 2.4). */
+static bool
+has_pin(const struct buf *url)
+{
+	return memmem(buf_data(url), url->len, "pin-value=", 10) != NULL;
 }
 
 /*
@@ -163,7 +170,9 @@ prepare_key(struct source *source, const struct confread_key *key, enum option_s
 	if (good && option_find(key->name)->type != OPTION_SECRET)
 		wanted = true;
 	else if (good && value.len != 0)
-		good = is_private(source, key);
+		good = is_private(source, key, "password");
+	if (wanted && option_find(key->name)->type == OPTION_LOCATION && has_pin(&value))
+		good = wanted = is_private(source, key, "PIN");
 	if (good) {
 		setting = add_setting(section, source, option_find(key->name), key->line);
 		if (!wanted)
@@ -190,7 +199,7 @@ fill_options(cfg_opt_t *options, unsigned scope)
 
 		if ((entry->scopes & scope) == 0)
 			continue;
-		options[used] = entry->type == OPTION_NAMES ? list : single;
+		options[used] = option_takes_list(entry) ? list : single;
 		options[used].name = entry->name;
 		if (++used == KEYS_MAX)
 			abort(); /* the table has outgrown the array: seen by the first test run */

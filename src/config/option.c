@@ -16,6 +16,7 @@
 #include "config/conf.h"
 #include "config/dest.h"
 #include "config/mechanism.h"
+#include "config/trust.h"
 #include "config/value.h"
 
 #define PORT_IMPLICIT_TLS 995
@@ -67,6 +68,22 @@ static const struct option_entry OPTIONS[] = {
 		"implicit, starttls or none"},
 	{"tls-trust-file", OPTION_PATH, ANY_ACCOUNT, IN_ACCOUNT(tls_trust_file), 0, 0, NULL, NULL,
 		"PEM file of the authorities to trust instead of the system's"},
+	{"tls-crl-file", OPTION_PATH, ANY_ACCOUNT, IN_ACCOUNT(tls_crl_file), 0, 0, NULL, NULL,
+		"PEM file of lists of revoked certificates"},
+	{"tls-host", OPTION_HOST, ANY_ACCOUNT, IN_ACCOUNT(tls_host), 0, 0, NULL, NULL,
+		"the name that the server's certificate must bear, if not 'host'"},
+	{"pin", OPTION_PINS, ANY_ACCOUNT, IN_ACCOUNT(pin), 0, 0, NULL, NULL,
+		"SHA-256 of the public key that the server must have, or of several"},
+	{"pin-only", OPTION_FLAG, ANY_ACCOUNT, IN_ACCOUNT(pin_only), 0, 0, NULL, "no",
+		"let 'pin' take the place of chain and name"},
+	{"tls-priority", OPTION_TEXT, ANY_ACCOUNT, IN_ACCOUNT(tls_priority), 0, 0, NULL, NULL,
+		"versions and ciphers of TLS, as GnuTLS writes them"},
+	{"tls-cert", OPTION_LOCATION, ANY_ACCOUNT, IN_ACCOUNT(tls_cert), 0, 0, NULL, NULL,
+		"our own certificate, PEM file or URL of a PKCS#11 token"},
+	{"tls-key", OPTION_LOCATION, ANY_ACCOUNT, IN_ACCOUNT(tls_key), 0, 0, NULL, NULL,
+		"its key, if that is not in the same place"},
+	{"cleartext", OPTION_FLAG, ANY_ACCOUNT, IN_ACCOUNT(cleartext), 0, 0, NULL, "no",
+		"allow tls = \"none\" beyond this machine"},
 	{"user", OPTION_TEXT, OPTION_ACCOUNT, IN_ACCOUNT(user), 0, 0, NULL, NULL,
 		"the login name"},
 	{"password", OPTION_SECRET, OPTION_ACCOUNT, IN_ACCOUNT(password), 0, 0, NULL, NULL,
@@ -295,6 +312,12 @@ set_command(void *field, const char *text, struct error *err)
 	return 0;
 }
 
+static int
+set_location(void *field, const char *text, struct error *err)
+{
+	return trust_is_token_url(text) ? set_text(field, text, err) : set_path(field, text, err);
+}
+
 /* ": did you mean 'x'?", or the words there are. */
 static int
 refuse_word(const struct option_entry *entry, const char *text, struct error *err)
@@ -368,6 +391,22 @@ set_names(const struct option_entry *entry, void *field, char *const *texts, siz
 		return -1;
 	}
 	replace_words(field, names);
+	return 0;
+}
+
+static int
+set_pins(void *field, char *const *texts, size_t count, struct error *err)
+{
+	char **pins = xcalloc(count + 1, sizeof(*pins));
+
+	for (size_t i = 0; i < count; i++) {
+		pins[i] = trust_parse_pin(texts[i], err);
+		if (pins[i] == NULL) {
+			value_free_words(pins);
+			return -1;
+		}
+	}
+	replace_words(field, pins);
 	return 0;
 }
 
@@ -496,10 +535,14 @@ set_value(const struct option_entry *entry, void *field, char *const *texts, siz
 		return set_file(field, *texts, err);
 	case OPTION_COMMAND:
 		return set_command(field, *texts, err);
+	case OPTION_LOCATION:
+		return set_location(field, *texts, err);
 	case OPTION_NAMES:
 		return set_names(entry, field, texts, count, err);
 	case OPTION_USER:
 		return set_user(field, *texts, err);
+	case OPTION_PINS:
+		return set_pins(field, texts, count, err);
 	case OPTION_DEST:
 		return set_dest(field, *texts, err);
 	case OPTION_KEEP:
@@ -520,6 +563,12 @@ set_value(const struct option_entry *entry, void *field, char *const *texts, siz
 	}
 	assert(!"an include has no field");
 	return -1;
+}
+
+bool
+option_takes_list(const struct option_entry *entry)
+{
+	return entry->type == OPTION_NAMES || entry->type == OPTION_PINS;
 }
 
 int

@@ -6,6 +6,7 @@
 #ifndef POPHAUL_CONFIG_OPTION_H
 #define POPHAUL_CONFIG_OPTION_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -13,23 +14,25 @@
 #include "config/account.h"
 
 enum option_type {
-	OPTION_HOST,    /* char *: DNS name or address */
-	OPTION_TEXT,    /* char *: without control characters */
-	OPTION_SECRET,  /* struct secret: anything without CR, LF, NUL */
-	OPTION_PATH,    /* char *: absolute, ~ expands */
-	OPTION_FILE,    /* char *: a name without a folder */
-	OPTION_COMMAND, /* char **: words */
-	OPTION_NAMES,   /* char **: some of .words, or "auto" */
-	OPTION_USER,    /* struct account_user: one that pophaul can be */
-	OPTION_DEST,    /* struct account_dest */
-	OPTION_KEEP,    /* struct account_keep */
-	OPTION_CHOICE,  /* an enum whose values are the places in .words */
-	OPTION_FLAG,    /* bool */
-	OPTION_PORT,    /* uint16_t */
-	OPTION_NUMBER,  /* uint32_t */
-	OPTION_SIZE,    /* uint64_t: octets */
-	OPTION_TIME,    /* int64_t: milliseconds, range in seconds */
-	OPTION_INCLUDE  /* no field: files to be read */
+	OPTION_HOST,     /* char *: DNS name or address */
+	OPTION_TEXT,     /* char *: without control characters */
+	OPTION_SECRET,   /* struct secret: anything without CR, LF, NUL */
+	OPTION_PATH,     /* char *: absolute, ~ expands */
+	OPTION_FILE,     /* char *: a name without a folder */
+	OPTION_COMMAND,  /* char **: words */
+	OPTION_LOCATION, /* char *: as a path, or the URL of a PKCS#11 token */
+	OPTION_NAMES,    /* char **: some of .words, or "auto" */
+	OPTION_PINS,     /* char **: digests of public keys */
+	OPTION_USER,     /* struct account_user: one that pophaul can be */
+	OPTION_DEST,     /* struct account_dest */
+	OPTION_KEEP,     /* struct account_keep */
+	OPTION_CHOICE,   /* an enum whose values are the places in .words */
+	OPTION_FLAG,     /* bool */
+	OPTION_PORT,     /* uint16_t */
+	OPTION_NUMBER,   /* uint32_t */
+	OPTION_SIZE,     /* uint64_t: octets */
+	OPTION_TIME,     /* int64_t: milliseconds, range in seconds */
+	OPTION_INCLUDE   /* no field: files to be read */
 };
 
 /* Where a key may stand. */
@@ -54,7 +57,7 @@ const struct option_entry *option_find(const char *name);
 
 /*
  * Turn `count` (at least 1) texts into the entry's field of `base`, a struct
- * account or struct config; an old value is released. Only OPTION_NAMES takes more than one text.
+ * account or struct config; an old value is released. Only option_takes_list() ones take more than one text.
  * ERROR_CONFIG with a text that begins with the entry's name.
  */
 int option_set(const struct option_entry *entry, void *base, char *const *texts, size_t count,
@@ -63,6 +66,9 @@ int option_set(const struct option_entry *entry, void *base, char *const *texts,
 /* option_set() for one text and an entry by name, which must exist. */
 int option_set_text(const char *name, void *base, const char *text, struct error *err)
 	__attribute__((warn_unused_result));
+
+/* Whether its value may be a list. */
+bool option_takes_list(const struct option_entry *entry);
 
 /* Every entry of `scope` with a default gets it. */
 void option_set_presets(void *base, enum option_scope scope);

@@ -8,6 +8,7 @@
 #include "base/xalloc.h"
 #include "config/option.h"
 #include "config/popurl.h"
+#include "config/trust.h"
 #include "config/value.h"
 
 bool
@@ -51,7 +52,12 @@ unsigned
 select_conf_flags(const struct cli *cli)
 {
 	/* Checking a configuration is checking that it can be run. */
-	return cli->deliver != NULL || cli->mode == CLI_LIST ? CONF_DELIVER_OPTIONAL : 0;
+	unsigned flags = cli->deliver != NULL || cli->mode == CLI_LIST ? CONF_DELIVER_OPTIONAL : 0;
+
+	/* What --tls says instead of it is looked at later. */
+	if (cli->cleartext || cli->tls != NULL)
+		flags |= CONF_CLEARTEXT;
+	return flags;
 }
 
 static bool
@@ -172,6 +178,13 @@ override_account(const struct cli *cli, struct account *account, struct error *e
 		set_option(account, "tls-trust-file", cli->tls_trust_file, true, err) != 0 ||
 		set_option(account, "tls", cli->tls, false, err) != 0)
 		return -1;
+	if (cli->cleartext)
+		account->cleartext = true;
+	if (trust_check_cleartext(account, err) != 0)
+		return error_set(err, ERROR_USAGE,
+			"command line: --tls none would send everything, the login too, to '%s' in "
+			"clear; if it has to be, add --cleartext",
+			account->host);
 	if (has_default_port)
 		account->port = option_default_port(account->tls);
 	if (delivers(cli) && account_runs_as_root(account))

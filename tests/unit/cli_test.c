@@ -45,7 +45,7 @@ test_good(void)
 	CHECK_STR(cli.names[1], "b");
 	CHECK(parse("--config=x --quiet --verbose --jobs=1 --per-host=3 --deliver=mbox:/x --state-dir=s "
 		    "--log-format=json --progress=never --no-mail-status=9 --tls=starttls "
-		    "--tls-trust-file=ca -- --list",
+		    "--tls-trust-file=ca --cleartext -- --list",
 		      &cli, &err) == 0);
 	CHECK(cli.jobs == 1 && cli.per_host == 3);
 	CHECK(cli.quiet && cli.verbosity == 1 && cli.log_format == LOG_FORMAT_JSON);
@@ -54,7 +54,7 @@ test_good(void)
 	CHECK_STR(cli.tls_trust_file, "ca");
 	CHECK_STR(cli.state_dir, "s");
 	CHECK_STR(cli.deliver, "mbox:/x");
-	CHECK(cli.mode == CLI_RUN && cli.name_count == 1);
+	CHECK(cli.mode == CLI_RUN && cli.name_count == 1 && cli.cleartext);
 	CHECK_STR(cli.names[0], "--list");
 	CHECK(parse("-l", &cli, &err) == 0 && cli.mode == CLI_LIST);
 	CHECK(parse("--dry-run -n", &cli, &err) == 0 && cli.mode == CLI_DRY_RUN);
@@ -113,7 +113,7 @@ test_help(void)
 		"-t, --check-config", "-j, --jobs N", "-q, --quiet", "-v, --verbose",
 		"--deliver DEST", "--keep AGE", "--state-dir DIR", "--log-format FORM",
 		"--progress WHEN", "--per-host N", "--no-mail-status N", "--tls KIND",
-		"--tls-trust-file FILE", "-h, --help", "-V, --version",
+		"--tls-trust-file FILE", "--cleartext", "-h, --help", "-V, --version",
 		"/etc/pophaul/pophaul.conf"};
 	char *text = NULL;
 	size_t size = 0;

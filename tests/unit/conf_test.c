@@ -16,6 +16,8 @@
 /* The folder that the files of this test are in. */
 static char *folder;
 
+#define PIN_A      "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+#define PIN_B      "fedcba9876543210fedcba9876543210fedcba9876543210fedcba9876543210"
 #define ACCOUNT_OK "host = h user = u deliver = \"maildir:/m\""
 
 struct conf_case {
@@ -31,7 +33,7 @@ static const struct conf_case CASES[] = {
 	{"account a { user = u }\ndefaults { host = h deliver = 'mbox:/m' }", ""},
 	{"account a { " ACCOUNT_OK " password-command = 'pass show x' auth = {SCRAM-SHA-256, "
 		"\"plain\"} }", ""},
-	{"account a { " ACCOUNT_OK " auth = apop keep = 1d12h max-size = 1M500K tls = none }", ""},
+	{"account a { " ACCOUNT_OK " auth = apop keep = 1d12h max-size = 1M500K tls = none cleartext = yes }", ""},
 
 	{"", "FILE: there is no account in it"},
 	{"# nothing\n\n", "FILE: there is no account in it"},
@@ -70,6 +72,21 @@ static const struct conf_case CASES[] = {
 	{"account \"../x\" { " ACCOUNT_OK " }",
 		"FILE:1: '../x' is no account name: it has 1 to 200 letters, digits and . _ @ + -, "
 		"and does not begin with . or -"},
+	{"account a { " ACCOUNT_OK " tls = none }",
+		"FILE:1: account 'a': tls = \"none\" would send everything, the login too, to 'h' "
+		"in clear: set 'tls' to implicit or starttls; if it has to be, set cleartext = "
+		"\"yes\""},
+	{"account a { host = LocalHost user = u deliver = 'mbox:/x' tls = none }", ""},
+	{"account a { " ACCOUNT_OK " pin-only = yes }",
+		"FILE:1: account 'a': pin-only trusts nothing but 'pin', and there is none"},
+	{"account a { " ACCOUNT_OK " tls-key = /k }",
+		"FILE:1: account 'a': tls-key is the key of 'tls-cert', and there is none"},
+	{"account a { " ACCOUNT_OK " tls-cert = c }",
+		"FILE:1: tls-cert: 'c' is a relative path: it must begin with / or ~/"},
+	{"account a { " ACCOUNT_OK " pin = 12 }",
+		"FILE:1: pin: '12' is no pin: write sha256// and 44 digits of Base64, or 64 hex "
+		"digits"},
+	{"account a { " ACCOUNT_OK " pin = {} }", "FILE:1: pin: the list is empty"},
 	{"account a { " ACCOUNT_OK " tls = starttsl }",
 		"FILE:1: tls: 'starttsl' is unknown, did you mean 'starttls'? (implicit, starttls, "
 		"none)"},
@@ -262,7 +279,10 @@ test_values(void)
 		"  keep = never auth = {scram-sha-256, apop} skip = yes pipe-timeout = 2m\n"
 		"  max-size = 10M max-messages = 5 newest = 100 received = on\n"
 		"  quit-after-failure = no pipelining = off lock-timeout = 1s timeout = 90s\n"
-		"  min-rate = 4K session-limit = 0s connect-timeout = 10s tls-trust-file = \"~/ca.pem\" run-as = \"${ME}\" deliver = 'pipe:x %s' }\n",
+		"  min-rate = 4K session-limit = 0s connect-timeout = 10s tls-trust-file = \"~/ca.pem\"\n"
+		"  tls-crl-file = /crl tls-host = Pop.example. tls-priority = '%PROFILE_HIGH' tls-cert = "
+		"'pkcs11:object=a' tls-key = /k pin = {'" PIN_A "', 'sha256:" PIN_B
+		"'} pin-only = yes run-as = \"${ME}\" deliver = 'pipe:x %s' }\n",
 		0600);
 	struct config config;
 	const struct account *one, *two;
@@ -305,6 +325,15 @@ test_values(void)
 	CHECK(two->min_rate == 4096 && two->session_limit_ms == ACCOUNT_NO_LIMIT);
 	CHECK(two->connect_timeout_ms == 10000 && two->dest.kind == ACCOUNT_DEST_PIPE);
 	CHECK_STR(two->tls_trust_file, "/h/ca.pem");
+	CHECK_STR(two->tls_crl_file, "/crl");
+	CHECK_STR(two->tls_host, "Pop.example");
+	CHECK_STR(two->tls_priority, "%PROFILE_HIGH");
+	CHECK_STR(two->tls_cert, "pkcs11:object=a");
+	CHECK_STR(two->tls_key, "/k");
+	CHECK_STR(two->pin[0], PIN_A);
+	CHECK_STR(two->pin[1], PIN_B);
+	CHECK(two->pin[2] == NULL && two->pin_only && account_needs_open_login(two));
+	CHECK(one->pin == NULL && !one->pin_only && !account_needs_open_login(one));
 	conf_release(&config);
 	free(path);
 }
@@ -455,7 +484,7 @@ run_select(struct config *config, struct error *err, int argc, ...)
 {
 	char *path = write_file("main.conf",
 		"account home { " ACCOUNT_OK " }\n"
-		"account work { " ACCOUNT_OK " port = 2110 tls = none }\n"
+		"account work { " ACCOUNT_OK " port = 2110 tls = none cleartext = yes }\n"
 		"account spare { host = h user = u skip = yes }\n",
 		0600);
 	char *argv[8] = {(char *)"pophaul"};
@@ -525,8 +554,19 @@ test_select(void)
 	CHECK_STR(config.accounts[0].name, "jane@h");
 	conf_release(&config);
 
-	CHECK(run_select(&config, &err, 3, "--tls=none", "-l", "pop://jane@h") == 0);
+	CHECK(run_select(&config, &err, 3, "--tls=none", "-l", "pop://jane@[::1]") == 0);
 	CHECK(config.count == 1 && config.accounts[0].port == 110);
+	conf_release(&config);
+
+	CHECK(run_select(&config, &err, 4, "--tls=none", "--cleartext", "-l", "pop://jane@h") == 0);
+	CHECK(config.count == 1 && config.accounts[0].cleartext);
+	conf_release(&config);
+
+	CHECK(run_select(&config, &err, 3, "--tls=none", "-l", "pop://jane@h") == -1);
+	CHECK(err.class == ERROR_USAGE);
+	CHECK_STR(err.text,
+		"command line: --tls none would send everything, the login too, to 'h' in clear; "
+		"if it has to be, add --cleartext");
 	conf_release(&config);
 
 	CHECK(run_select(&config, &err, 1, "--keep=14x") == -1 && err.class == ERROR_USAGE);
