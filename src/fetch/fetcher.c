@@ -467,8 +467,7 @@ hand_over(struct fetcher *fetcher, int result, const struct error *err)
 int
 fetcher_settle(const struct account *account, struct error *err)
 {
-	if (tls_preload(account->tls != ACCOUNT_TLS_NONE ? account->tls_trust_file : NULL, err) !=
-		0)
+	if (account->tls != ACCOUNT_TLS_NONE && tls_preload(account, err) != 0)
 		return -1;
 	if (account->tls != ACCOUNT_TLS_NONE)
 		tls_open_key_log();

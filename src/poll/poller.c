@@ -395,7 +395,8 @@ needs_system_trust(const struct poller_settings *settings)
 	for (size_t i = 0; i < settings->count; i++) {
 		const struct account *account = settings->accounts[i];
 
-		if (account->tls != ACCOUNT_TLS_NONE && account->tls_trust_file == NULL)
+		if (account->tls != ACCOUNT_TLS_NONE && account->tls_trust_file == NULL &&
+			!account->pin_only)
 			return true;
 	}
 	return false;

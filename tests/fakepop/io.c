@@ -315,6 +315,18 @@ io_is_tls(const struct io *io)
 	return io->tls != NULL;
 }
 
+/* The name that the client asked for (SNI). */
+static void
+note_name(struct io *io)
+{
+	char name[256];
+	size_t size = sizeof name;
+	unsigned type = 0;
+
+	if (gnutls_server_name_get(io->tls, name, &size, &type, 0) == GNUTLS_E_SUCCESS)
+		io_note(io, "name %s", name);
+}
+
 void
 io_start_tls(struct io *io)
 {
@@ -340,5 +352,6 @@ io_start_tls(struct io *io)
 		io_note(io, "handshake: %s", gnutls_strerror(status));
 		leave(io, "handshake-failed");
 	}
+	note_name(io);
 	io_note(io, "tls %s", gnutls_protocol_get_name(gnutls_protocol_get_version(io->tls)));
 }

@@ -57,8 +57,7 @@ static int
 start_tls(struct conn *conn, int64_t deadline, bool after_stls, struct error *err)
 {
 	struct tls_settings settings = {
-		.host = conn->account->host,
-		.trust_file = conn->account->tls_trust_file,
+		.account = conn->account,
 		.after_stls = after_stls,
 	};
 

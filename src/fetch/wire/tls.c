@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <gnutls/gnutls.h>
-#include <gnutls/x509.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,31 +14,19 @@
 #include "base/clock.h"
 #include "base/xalloc.h"
 #include "fetch/wire/net.h"
-#include "fetch/wire/tlscert.h"
 #include "fetch/wire/tlskeys.h"
+#include "fetch/wire/tlstrust.h"
 
 /* GnuTLS alone calls recv(2) twice a record; servers that make a record of each line show that. */
 #define RAW_SIZE 131072
 
-/*
- * TLS 1.2 at least (RFC 8997), and no RSA-1024 and its like. The administrator's
- * /etc/gnutls/config stays in force.
- */
-#define PRIORITY "-VERS-TLS1.1:-VERS-TLS1.0:%PROFILE_MEDIUM"
-
-/* Reference name and key purpose: what gnutls_certificate_verify_peers() takes. */
-#define VERIFY_COUNT 2
-
 struct tls {
 	int fd;
-	char *host;
-	char *trust_file;
+	const struct account *account;
 	bool after_stls;
 
 	gnutls_session_t session;
-	gnutls_certificate_credentials_t credentials;     /* borrowed */
-	gnutls_certificate_credentials_t own_credentials; /* NULL: they are another's */
-	gnutls_typed_vdata_st verify[VERIFY_COUNT];       /* GnuTLS keeps a pointer to it */
+	struct tlstrust trust;
 
 	int socket_errno;          /* of the last failed send or recv */
 	bool is_broken;            /* a send or recv has failed for good */
@@ -51,47 +38,17 @@ struct tls {
 	char raw[RAW_SIZE];
 };
 
-static gnutls_certificate_credentials_t system_credentials;
-
-/* What tls_preload() has read, for sessions that come when files cannot be read any more. */
-static struct {
-	char *trust_file;
-	gnutls_certificate_credentials_t credentials;
-} preloaded;
-
-/* What GnuTLS calls an error, without its full stop. */
-static int
-library_error(struct error *err, const char *what, int code)
-{
-	const char *reason = gnutls_strerror(code);
-	size_t len = strlen(reason);
-
-	if (len != 0 && reason[len - 1] == '.')
-		len--;
-	return error_set(err, ERROR_TLS, "%s: %.*s", what, (int)len, reason);
-}
-
 int
 tls_prepare(bool needs_system_trust, struct error *err)
 {
-	int count;
-
 	tlskeys_prepare();
-	if (!needs_system_trust || system_credentials != NULL)
-		return 0;
-	if (gnutls_certificate_allocate_credentials(&system_credentials) != 0)
-		return error_set(err, ERROR_SYSTEM, "GnuTLS is out of memory");
-	count = gnutls_certificate_set_x509_system_trust(system_credentials);
-	if (count > 0)
-		return 0;
-	gnutls_certificate_free_credentials(system_credentials);
-	system_credentials = NULL;
-	if (count < 0)
-		return library_error(
-			err, "the system's trusted certificates cannot be loaded", count);
-	return error_set(err, ERROR_TLS,
-		"the system has no trusted certificates: install its ca-certificates package or "
-		"set tls-trust-file");
+	return tlstrust_prepare(needs_system_trust, err);
+}
+
+int
+tls_preload(const struct account *account, struct error *err)
+{
+	return tlstrust_load(account, err);
 }
 
 void
@@ -163,113 +120,44 @@ push(gnutls_transport_ptr_t transport, const giovec_t *pieces, int count)
 	return sent;
 }
 
-/* *out stays NULL when it fails. */
-static int
-load_trust_file(const char *path, gnutls_certificate_credentials_t *out, struct error *err)
-{
-	gnutls_certificate_credentials_t credentials;
-
-	/* GnuTLS does not tell why a file cannot be read. */
-	if (access(path, R_OK) != 0)
-		return error_set_errno(
-			err, ERROR_CONFIG, "tls-trust-file '%s' cannot be read", path);
-	if (gnutls_certificate_allocate_credentials(&credentials) != 0)
-		return error_set(err, ERROR_SYSTEM, "GnuTLS is out of memory");
-	if (gnutls_certificate_set_x509_trust_file(credentials, path, GNUTLS_X509_FMT_PEM) > 0) {
-		*out = credentials;
-		return 0;
-	}
-	gnutls_certificate_free_credentials(credentials);
-	return error_set(
-		err, ERROR_CONFIG, "tls-trust-file '%s' holds no certificate in PEM format", path);
-}
-
-int
-tls_preload(const char *trust_file, struct error *err)
-{
-	if (trust_file == NULL || preloaded.credentials != NULL)
-		return 0;
-	if (load_trust_file(trust_file, &preloaded.credentials, err) != 0)
-		return -1;
-	preloaded.trust_file = xstrdup(trust_file);
-	return 0;
-}
-
-/* Those of the system, those that were read before, or those that are read now. */
-static int
-choose_credentials(struct tls *tls, struct error *err)
-{
-	if (tls->trust_file == NULL)
-		tls->credentials = system_credentials;
-	else if (preloaded.credentials != NULL &&
-		strcmp(preloaded.trust_file, tls->trust_file) == 0)
-		tls->credentials = preloaded.credentials;
-	else if (load_trust_file(tls->trust_file, &tls->own_credentials, err) != 0)
-		return -1;
-	else
-		tls->credentials = tls->own_credentials;
-	return 0;
-}
-
-static void
-set_verification(struct tls *tls)
-{
-	tls->verify[0].type = GNUTLS_DT_DNS_HOSTNAME;
-	tls->verify[0].data = (unsigned char *)tls->host;
-	tls->verify[0].size = (unsigned)strlen(tls->host);
-	tls->verify[1].type = GNUTLS_DT_KEY_PURPOSE_OID;
-	tls->verify[1].data = (unsigned char *)GNUTLS_KP_TLS_WWW_SERVER;
-	tls->verify[1].size = sizeof GNUTLS_KP_TLS_WWW_SERVER - 1;
-	gnutls_session_set_verify_cert2(tls->session, tls->verify, VERIFY_COUNT, 0);
-}
-
 static int
 set_up_session(struct tls *tls, struct error *err)
 {
 	gnutls_datum_t alpn = {.data = (unsigned char *)"pop3", .size = 4};
-	const char *at = NULL;
-	int code;
+	unsigned flags = GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL |
+		tlstrust_init_flags(tls->account);
+	int code = gnutls_init(&tls->session, flags);
 
-	code = gnutls_init(&tls->session, GNUTLS_CLIENT | GNUTLS_NONBLOCK | GNUTLS_NO_SIGNAL);
 	if (code != 0)
-		return library_error(err, "TLS cannot be set up", code);
-	code = gnutls_set_default_priority_append(tls->session, PRIORITY, &at, 0);
+		return tlstrust_library_error(err, "TLS cannot be set up", code);
+	if (tlstrust_set_up(&tls->trust, tls->account, tls->session, err) != 0)
+		return -1;
+	code = gnutls_alpn_set_protocols(tls->session, &alpn, 1, 0);
 	if (code != 0)
-		return library_error(err, "TLS cannot be set up (see /etc/gnutls/config)", code);
-	code = gnutls_credentials_set(tls->session, GNUTLS_CRD_CERTIFICATE, tls->credentials);
-	if (code == 0 && !net_is_address(tls->host))
-		code = gnutls_server_name_set(
-			tls->session, GNUTLS_NAME_DNS, tls->host, strlen(tls->host));
-	if (code == 0)
-		code = gnutls_alpn_set_protocols(tls->session, &alpn, 1, 0);
-	if (code != 0)
-		return library_error(err, "TLS cannot be set up", code);
-	tlskeys_attach(tls->session);
+		return tlstrust_library_error(err, "TLS cannot be set up", code);
 	gnutls_transport_set_ptr(tls->session, tls);
 	gnutls_transport_set_pull_function(tls->session, pull);
 	gnutls_transport_set_pull_timeout_function(tls->session, pull_timeout);
 	gnutls_transport_set_vec_push_function(tls->session, push);
+	tlskeys_attach(tls->session);
 	return 0;
 }
 
 struct tls *
 tls_new(int fd, const struct tls_settings *settings, struct error *err)
 {
-	struct tls *tls = xcalloc(1, sizeof *tls);
+	struct tls *tls;
 
+	if (tlstrust_load(settings->account, err) != 0)
+		return NULL;
+	tls = xcalloc(1, sizeof *tls);
 	tls->fd = fd;
-	tls->host = xstrdup(settings->host);
-	tls->trust_file = xstrdup(settings->trust_file);
+	tls->account = settings->account;
 	tls->after_stls = settings->after_stls;
-	if (net_is_address(tls->host))
-		tls->host[strcspn(tls->host, "%")] = '\0'; /* no certificate knows our zones */
-
-	assert(tls->trust_file != NULL || system_credentials != NULL);
-	if (choose_credentials(tls, err) != 0 || set_up_session(tls, err) != 0) {
+	if (set_up_session(tls, err) != 0) {
 		tls_free(tls);
 		return NULL;
 	}
-	set_verification(tls);
 	return tls;
 }
 
@@ -280,38 +168,8 @@ tls_free(struct tls *tls)
 		return;
 	if (tls->session != NULL)
 		gnutls_deinit(tls->session);
-	if (tls->own_credentials != NULL)
-		gnutls_certificate_free_credentials(tls->own_credentials);
-	free(tls->trust_file);
-	free(tls->host);
+	tlstrust_release(&tls->trust);
 	free(tls);
-}
-
-static int
-refuse_certificate(const struct tls *tls, unsigned status, struct error *err)
-{
-	struct tlscert_expected expected = {.host = tls->host, .trust_file = tls->trust_file};
-
-	return tlscert_refuse(tls->session, &expected, status, err);
-}
-
-/*
- * Check once more what the handshake checked: on a resumed session GnuTLS checks nothing, and no
- * setting of the session should decide alone whether strangers are let in.
- */
-static int
-check_certificate(struct tls *tls, struct error *err)
-{
-	unsigned status = 0;
-	int code =
-		gnutls_certificate_verify_peers(tls->session, tls->verify, VERIFY_COUNT, &status);
-
-	if (code != 0)
-		return library_error(err, "the server's certificate cannot be verified", code);
-	/* Where there is no other name GnuTLS takes the common name, which anybody could have chosen. */
-	if (status == 0 && !tlscert_has_names(tls->session))
-		status = GNUTLS_CERT_INVALID | GNUTLS_CERT_UNEXPECTED_OWNER;
-	return status == 0 ? 0 : refuse_certificate(tls, status, err);
 }
 
 /* What a POP3 server says first when no TLS was expected. */
@@ -333,17 +191,50 @@ clear_text_error(const struct tls *tls, struct error *err)
 		"port for TLS (995)");
 }
 
+/* Whether an alert is about the certificate that we showed, or did not show. */
+static bool
+is_about_ours(gnutls_alert_description_t alert)
+{
+	switch (alert) {
+	case GNUTLS_A_BAD_CERTIFICATE:
+	case GNUTLS_A_UNSUPPORTED_CERTIFICATE:
+	case GNUTLS_A_CERTIFICATE_REVOKED:
+	case GNUTLS_A_CERTIFICATE_EXPIRED:
+	case GNUTLS_A_CERTIFICATE_UNKNOWN:
+	case GNUTLS_A_UNKNOWN_CA:
+	case GNUTLS_A_ACCESS_DENIED:
+	case GNUTLS_A_DECRYPT_ERROR:
+	case GNUTLS_A_CERTIFICATE_REQUIRED:
+		return true;
+	default:
+		return false;
+	}
+}
+
 static int
 alert_error(const struct tls *tls, struct error *err)
 {
 	gnutls_alert_description_t alert = gnutls_alert_get(tls->session);
+	bool has_ours = tls->account->tls_cert != NULL;
 	const char *name = gnutls_alert_get_name(alert);
 
+	if (name == NULL)
+		name = "alert of an unknown kind";
 	if (alert == GNUTLS_A_PROTOCOL_VERSION)
 		return error_set(err, ERROR_TLS,
 			"the server has neither TLS 1.2 nor TLS 1.3; older versions are not safe");
-	return error_set(err, ERROR_TLS, "the server broke TLS off: %s",
-		name != NULL ? name : "alert of an unknown kind");
+	if (has_ours && is_about_ours(alert))
+		return error_set(
+			err, ERROR_TLS, "the server refused the certificate of tls-cert: %s", name);
+	/* Before TLS 1.3 the lack of one has no alert of its own. */
+	if (!has_ours &&
+		(is_about_ours(alert) ||
+			gnutls_certificate_client_get_request_status(tls->session) == 1))
+		return error_set(err, ERROR_TLS,
+			"the server broke TLS off: %s: it may want a certificate of ours, which "
+			"tls-cert would name",
+			name);
+	return error_set(err, ERROR_TLS, "the server broke TLS off: %s", name);
 }
 
 /* A fatal code of GnuTLS; `where` says when it came, for codes without words of ours. */
@@ -352,8 +243,7 @@ session_error(const struct tls *tls, const char *where, int code, struct error *
 {
 	switch (code) {
 	case GNUTLS_E_CERTIFICATE_VERIFICATION_ERROR:
-		return refuse_certificate(
-			tls, gnutls_session_get_verify_cert_status(tls->session), err);
+		return tlstrust_refuse(&tls->trust, tls->session, err);
 	case GNUTLS_E_PREMATURE_TERMINATION:
 		return error_set(err, ERROR_NET,
 			"the server closed the connection without TLS close_notify");
@@ -367,7 +257,7 @@ session_error(const struct tls *tls, const char *where, int code, struct error *
 		return error_set(err, ERROR_TLS,
 			"the server has neither TLS 1.2 nor TLS 1.3; older versions are not safe");
 	default:
-		return library_error(err, where, code);
+		return tlstrust_library_error(err, where, code);
 	}
 }
 
@@ -405,7 +295,7 @@ tls_handshake(struct tls *tls, int64_t deadline, int watch_fd, struct error *err
 	snprintf(tls->description, sizeof tls->description, "%s %s",
 		gnutls_protocol_get_name(gnutls_protocol_get_version(tls->session)),
 		gnutls_cipher_get_name(gnutls_cipher_get(tls->session)));
-	return check_certificate(tls, err);
+	return tlstrust_check(&tls->trust, tls->session, err);
 }
 
 int

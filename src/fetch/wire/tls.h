@@ -1,7 +1,8 @@
 /*
  * TLS over a connected non-blocking socket, by GnuTLS, which no other file of
- * the fetcher sees. Chain, host name and key purpose of the server's
- * certificate are always checked; there is no switch that turns it off.
+ * the fetcher sees. The server is always checked (tlstrust.h): chain, host name
+ * and key purpose of its certificate, lists of revoked ones, and pins, which can
+ * take the place of the rest; there is no switch that turns it off.
  *
  *	tls_prepare()    once per process tree, before forking
  *	tls_new(), tls_handshake()
@@ -21,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "config/account.h"
 
 /* The most that one TLS record holds (RFC 8446 section 5.1), and so that tls_recv() gives. */
 #define TLS_RECORD_MAX 16384
@@ -34,10 +36,12 @@
 int tls_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
 
 /*
- * Read an account's trust file (NULL: it has none) now, for a process that is about to lose the
- * right to: every later session with it then needs no file. ERROR_CONFIG, ERROR_SYSTEM.
+ * Read the files of an account's TLS now, for a process that is about to lose the right to: every
+ * later session with it then needs no file, but for a key in a PKCS#11 token. The account must
+ * outlive them. ERROR_CONFIG, ERROR_TLS, ERROR_SYSTEM.
  */
-int tls_preload(const char *trust_file, struct error *err) __attribute__((warn_unused_result));
+int tls_preload(const struct account *account, struct error *err)
+	__attribute__((warn_unused_result));
 
 /*
  * In a process that is going to have TLS sessions, while it may still open files: where their keys
@@ -46,16 +50,15 @@ int tls_preload(const char *trust_file, struct error *err) __attribute__((warn_u
 void tls_open_key_log(void);
 
 struct tls_settings {
-	const char *host;       /* the name that the certificate must bear */
-	const char *trust_file; /* PEM instead of the system's store; NULL: the system's */
-	bool after_stls;        /* the connection began in clear: changes advice in texts only */
+	const struct account *account; /* borrowed: whom to trust, and by what name */
+	bool after_stls; /* the connection began in clear: changes advice in texts only */
 };
 
 struct tls;
 
 /*
- * A client session for `fd`; sends nothing yet. NULL: ERROR_CONFIG (the trust file cannot be used),
- * ERROR_TLS. `settings` is copied.
+ * A client session for `fd`; sends nothing yet. NULL: ERROR_CONFIG (a file of the account cannot be
+ * used), ERROR_TLS. `settings` is copied.
  */
 struct tls *tls_new(int fd, const struct tls_settings *settings, struct error *err)
 	__attribute__((warn_unused_result));

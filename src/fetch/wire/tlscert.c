@@ -157,14 +157,21 @@ static const struct {
 	unsigned flag;
 	const char *text;
 } problems[] = {
-	{GNUTLS_CERT_SIGNER_NOT_FOUND,   NULL                             },
-	{GNUTLS_CERT_UNEXPECTED_OWNER,   NULL                             },
-	{GNUTLS_CERT_EXPIRED,            NULL                             },
-	{GNUTLS_CERT_NOT_ACTIVATED,      NULL                             },
-	{GNUTLS_CERT_REVOKED,            "it has been revoked"            },
-	{GNUTLS_CERT_PURPOSE_MISMATCH,   "it is not made for a TLS server"},
+	{GNUTLS_CERT_SIGNER_NOT_FOUND,           NULL						},
+	{GNUTLS_CERT_UNEXPECTED_OWNER,           NULL						},
+	{GNUTLS_CERT_EXPIRED,                    NULL						},
+	{GNUTLS_CERT_NOT_ACTIVATED,              NULL						},
+	{GNUTLS_CERT_REVOKED,                    "it has been revoked"                               },
+	{GNUTLS_CERT_MISSING_OCSP_STATUS,
+         "it is good only with an answer by OCSP beside it, and the server sent none"                },
+	{GNUTLS_CERT_INVALID_OCSP_STATUS,        "the answer by OCSP beside it is not valid"         },
+	{GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, "the answer by OCSP beside it is too old"           },
+	{GNUTLS_CERT_PURPOSE_MISMATCH,           "it is not made for a TLS server"                   },
+	{GNUTLS_CERT_SIGNER_NOT_CA,              "who signed it may not sign others: is no authority"},
+	{GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, "who signed it may not sign such a certificate"     },
+	{GNUTLS_CERT_SIGNATURE_FAILURE,          "its signature is wrong"                            },
 	{GNUTLS_CERT_INSECURE_ALGORITHM,
-         "it, or its issuer's, has a key or signature too weak to be safe"},
+         "it, or its issuer's, has a key or signature too weak to be safe"                           },
 };
 
 /* The certificate of the server and the topmost of the chain that it showed. */
@@ -211,6 +218,24 @@ describe_problems(struct buf *text, const struct tlscert_expected *expected, uns
 	}
 }
 
+/* What nothing on this machine can mend; the other problems have advice of their own. */
+#define SERVER_MENDS                                                                               \
+	((unsigned)(GNUTLS_CERT_EXPIRED | GNUTLS_CERT_REVOKED | GNUTLS_CERT_MISSING_OCSP_STATUS |  \
+		GNUTLS_CERT_INVALID_OCSP_STATUS | GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED |         \
+		GNUTLS_CERT_PURPOSE_MISMATCH | GNUTLS_CERT_SIGNER_NOT_CA |                         \
+		GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE | GNUTLS_CERT_SIGNATURE_FAILURE |           \
+		GNUTLS_CERT_INSECURE_ALGORITHM))
+
+static void
+add_advice(struct buf *text, unsigned status)
+{
+	if ((status & SERVER_MENDS) != 0)
+		buf_append_string(text, ": tell the server's administrator");
+	else if ((status & ~(unsigned)GNUTLS_CERT_INVALID) == GNUTLS_CERT_UNEXPECTED_OWNER)
+		buf_append_string(text,
+			" (if a name that it bears is the server's, set 'host' or 'tls-host')");
+}
+
 bool
 tlscert_has_names(gnutls_session_t session)
 {
@@ -250,6 +275,7 @@ tlscert_refuse(gnutls_session_t session, const struct tlscert_expected *expected
 		describe_problems(&text, expected, status, &shown);
 	else
 		add_other_problems(&text, status);
+	add_advice(&text, status);
 	error_set(err, ERROR_TLS, "the server's certificate is refused: %.*s", (int)text.len,
 		buf_data(&text));
 
@@ -258,5 +284,41 @@ tlscert_refuse(gnutls_session_t session, const struct tlscert_expected *expected
 		gnutls_x509_crt_deinit(shown.own);
 	if (shown.top != NULL)
 		gnutls_x509_crt_deinit(shown.top);
+	return -1;
+}
+
+/* Why a list of revoked certificates cannot be relied on. */
+static void
+add_crl_problem(struct buf *text, gnutls_x509_crl_t crl, unsigned status)
+{
+	if ((status & GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED) != 0)
+		add_date(text, "was to be replaced on", gnutls_x509_crl_get_next_update(crl));
+	else if ((status & GNUTLS_CERT_REVOCATION_DATA_ISSUED_IN_FUTURE) != 0)
+		add_date(text, "is valid only from", gnutls_x509_crl_get_this_update(crl));
+	else
+		buf_append_string(text, "is not signed as it should be");
+}
+
+int
+tlscert_refuse_crl(gnutls_x509_crl_t crl, const char *path, unsigned status, struct error *err)
+{
+	char name[256], issuer[QUOTE_SIZE];
+	size_t size = sizeof name;
+	struct buf why = {0};
+
+	if (gnutls_x509_crl_get_issuer_dn(crl, name, &size) != 0)
+		size = 0;
+	quote_bytes(issuer, name, size);
+	if ((status & GNUTLS_CERT_REVOKED) != 0)
+		return error_set(err, ERROR_TLS,
+			"the server's certificate is refused: it has been revoked by '%s', says "
+			"tls-crl-file '%s': tell the server's administrator",
+			issuer, path);
+	add_crl_problem(&why, crl, status);
+	error_set(err, ERROR_TLS,
+		"the server's certificate is refused: the list of revoked certificates of '%s' in "
+		"tls-crl-file '%s' %.*s: get its present one",
+		issuer, path, (int)why.len, buf_data(&why));
+	buf_release(&why);
 	return -1;
 }

@@ -1,12 +1,13 @@
 /*
  * What is wrong with a server's certificate, in words that say what can be
- * done about it. It decides nothing: tls.c verifies, and comes here with the
+ * done about it. It decides nothing: tlstrust.c verifies, and comes here with the
  * verdict. Part of tls.c's room; no other file includes this.
  */
 #ifndef POPHAUL_FETCH_WIRE_TLSCERT_H
 #define POPHAUL_FETCH_WIRE_TLSCERT_H
 
 #include <gnutls/gnutls.h>
+#include <gnutls/x509.h>
 #include <stdbool.h>
 
 #include "base/error.h"
@@ -28,5 +29,11 @@ bool tlscert_has_names(gnutls_session_t session);
  */
 int tlscert_refuse(gnutls_session_t session, const struct tlscert_expected *expected,
 	unsigned status, struct error *err);
+
+/*
+ * The same for a list of revoked certificates out of `path` that has the certificate
+ * (GNUTLS_CERT_REVOKED), or that cannot be relied on. Returns -1.
+ */
+int tlscert_refuse_crl(gnutls_x509_crl_t crl, const char *path, unsigned status, struct error *err);
 
 #endif
