@@ -14,7 +14,7 @@ setup() {
 	SERVER_DIRS+=("$WORLD")
 	chmod 711 "$WORLD"
 	STATE=$WORLD/state
-	cd "$WORLD"
+	cd "$WORLD" || return
 }
 
 # give USER NAME: a folder of that user's in the world; its path is FOLDER.

@@ -17,7 +17,7 @@ bench() {
 	assert_output_matches '^(ok  |MISS)  known +1,000,000: seconds '
 	grep -q '^start,pophaul --version,1,0\.' "$BUILD/bench/bench.csv"
 	cmp "$BUILD/bench/table.txt" <(head -n -1 <<<"$output")
-	[ -z "$(ls "$BATS_TEST_TMPDIR" | grep pophaul-bench)" ]
+	run ! ls -d "$BATS_TEST_TMPDIR"/pophaul-bench*
 }
 
 @test "a workload that does not exist is refused, with a list of those that do" {

@@ -9,11 +9,11 @@
  *	privilege_empty_root()      … and once it is logged in
  *
  * Why the root becomes empty as late as that: up to the login libraries still open files, and one
- * that cannot goes on with less. Names are looked up (resolv.conf, hosts, NSS libraries), for a second
- * connection too; Cyrus SASL opens /dev/urandom for each login and takes the clock for chance where it
- * cannot, without a word; Kerberos and PKCS#11 have files and sockets of their own. Until then the
- * process has CAP_SYS_CHROOT and no other capability; without a command that it may execute, or a file
- * that it may write, that is worth nothing to a server which has taken it over.
+ * that cannot goes on with less. Names are looked up (resolv.conf, hosts, NSS libraries), for a
+ * second connection too; Cyrus SASL opens /dev/urandom for each login and takes the clock for
+ * chance where it cannot, without a word; Kerberos and PKCS#11 have files and sockets of their own.
+ * Until then the process has CAP_SYS_CHROOT and no other capability; without a command that it may
+ * execute, or a file that it may write, that is worth nothing to a server which has taken it over.
  *
  * Who can end whom: nobody's process cannot be signalled by the account's user, nor by a parent's
  * death. It ends when its link does; the poller, still root, ends one that does not (worker.h).
@@ -47,19 +47,20 @@ void privilege_release_user(struct privilege_user *user);
 bool privilege_is_root(void);
 
 /*
- * Be that user (not root) and nobody else, for ever: user, group, all of the user's groups; HOME, USER,
- * LOGNAME, SHELL and a PATH of the system's, and besides them only what tells language and time
- * zone; the home as working folder (else /); files for the user alone unless a mode says otherwise;
- * not to be looked into by that user's other processes. Clears PR_SET_PDEATHSIG, as the kernel does.
- * ERROR_SYSTEM: the process is half changed and has to end.
+ * Be that user (not root) and nobody else, for ever: user, group, all of the user's groups; HOME,
+ * USER, LOGNAME, SHELL and a PATH of the system's, and besides them only what tells language and
+ * time zone; the home as working folder (else /); files for the user alone unless a mode says
+ * otherwise; not to be looked into by that user's other processes. Clears PR_SET_PDEATHSIG, as the
+ * kernel does. ERROR_SYSTEM: the process is half changed and has to end.
  */
 int privilege_become_user(const struct privilege_user *user, struct error *err)
 	__attribute__((warn_unused_result));
 
 /*
- * Be the user `pophaul`, or where there is none `nobody`: no groups, no capability but CAP_SYS_CHROOT
- * if there was that, and a descriptor of a folder without entries, name or permissions for
- * privilege_empty_root(). Clears PR_SET_PDEATHSIG. ERROR_SYSTEM: the process has to end.
+ * Be the user `pophaul`, or where there is none `nobody`: no groups, no capability but
+ * CAP_SYS_CHROOT if there was that, and a descriptor of a folder without entries, name or
+ * permissions for privilege_empty_root(). Clears PR_SET_PDEATHSIG. ERROR_SYSTEM: the process has to
+ * end.
  */
 int privilege_become_nobody(struct error *err) __attribute__((warn_unused_result));
 

@@ -21,13 +21,12 @@
 /*
  * The password or token into `out`, from the first source that the account has: token-file,
  * token-command, `password` (or the prompt), password-file, password-command, credential, ~/.netrc.
- * *found_out is false, which is no error, when there is none. The command runs without a shell for at
- * most 30 s, with POPHAUL_ACCOUNT, POPHAUL_HOST and POPHAUL_USER in its
- * environment; its errors go to ours. Of a file and of the output the first line counts, without
- * its line end, of ~/.netrc the value. Errors: ERROR_CONFIG for a file that is missing or that
- * others can read and for an empty or unusable password; ERROR_AUTH for a command that fails or
- * takes too long; ERROR_SYSTEM when it cannot be started; ERROR_INTERRUPTED after a signal to stop.
- * May block that long.
+ * *found_out is false, which is no error, when there is none. The command runs without a shell for
+ * at most 30 s, with POPHAUL_ACCOUNT, POPHAUL_HOST and POPHAUL_USER in its environment; its errors
+ * go to ours. Of a file and of the output the first line counts, without its line end, of ~/.netrc
+ * the value. Errors: ERROR_CONFIG for a file that is missing or that others can read and for an
+ * empty or unusable password; ERROR_AUTH for a command that fails or takes too long; ERROR_SYSTEM
+ * when it cannot be started; ERROR_INTERRUPTED after a signal to stop. May block that long.
  */
 int credential_resolve(const struct account *account, struct secret *out, bool *found_out,
 	struct error *err) __attribute__((warn_unused_result));

@@ -6,7 +6,7 @@
  * fetcher_prepare() once in the poller, before anything is forked; in the forked fetcher, which
  * ends with the result of the last of them:
  *
- *	fetcher_settle()                 as who has forked it; as nobody from then on, if that was root
+ *	fetcher_settle()                 as who has forked it; if that was root, nobody from then on
  *	fetcher_run() or fetcher_fail()
  */
 #ifndef POPHAUL_FETCH_FETCHER_H
@@ -25,9 +25,9 @@
 int fetcher_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
 
 /*
- * What only the user who runs pophaul can do for the session: read the files that its TLS needs. Then,
- * where that is root, become a user who owns nothing (privilege.h). ERROR_CONFIG, ERROR_SYSTEM: no
- * session must be run.
+ * What only the user who runs pophaul can do for the session: read the files that its TLS needs.
+ * Then, where that is root, become a user who owns nothing (privilege.h). ERROR_CONFIG,
+ * ERROR_SYSTEM: no session must be run.
  */
 int fetcher_settle(const struct account *account, struct error *err)
 	__attribute__((warn_unused_result));

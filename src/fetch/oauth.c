@@ -217,8 +217,10 @@ start(struct exchange *exchange, sasl_client_params_t *params, sasl_out_params_t
 	return code;
 }
 
+/* So many arguments the library hands to a mechanism. */
 static int
-step(void *context, sasl_client_params_t *params, const char *challenge, unsigned challenge_len,
+step(void *context, /* NOLINT(readability-function-size) */
+	sasl_client_params_t *params, const char *challenge, unsigned challenge_len,
 	sasl_interact_t **prompts, const char **out, unsigned *out_len, sasl_out_params_t *result)
 {
 	struct exchange *exchange = context;

@@ -34,7 +34,10 @@ int oauth_register(void);
 /* The challenge, decoded: JSON (RFC 7628 section 3.2.2), or anything. */
 void oauth_refusal_read(struct oauth_refusal *refusal, const char *text, size_t len);
 
-/* "status 401, scope https://...", fit for a terminal, into `out`; "" when there is nothing to show. */
+/*
+ * "status 401, scope https://...", fit for a terminal, into `out`; "" when there is nothing to
+ * show.
+ */
 const char *oauth_refusal_show(
 	const struct oauth_refusal *refusal, char out[static OAUTH_SHOWN_SIZE]);
 

@@ -1,7 +1,8 @@
 /*
  * The fetcher's process, as its worker sees it. It is forked before the worker has read anything or
- * given up root: so it has nothing of the account's state in its memory, and root's part of its start
- * (fetcher_settle()) can be done. It then waits until the worker hands over what the session needs.
+ * given up root: so it has nothing of the account's state in its memory, and root's part of its
+ * start (fetcher_settle()) can be done. It then waits until the worker hands over what the session
+ * needs.
  *
  *	launch_fork()        first of all
  *	launch_hand_over()   once the state is open and the password known
@@ -42,8 +43,8 @@ struct launch_terms {
 };
 
 /*
- * Fork it. `accounts` are all that are configured: in the fetcher their passwords are wiped at once,
- * its own comes over the link. ERROR_SYSTEM.
+ * Fork it. `accounts` are all that are configured: in the fetcher their passwords are wiped at
+ * once, its own comes over the link. ERROR_SYSTEM.
  */
 int launch_fork(struct launch *launch, const struct account *account,
 	struct account *const *accounts, size_t count, struct error *err)

@@ -4,7 +4,9 @@
  * for one account, LOGIN-DELAY and the pause after failures, is the deliverer's
  * to obey: it is in that account's state.
  *
- *	limits_init(), limits_next() … limits_start(), limits_end(), limits_again() … limits_release()
+ *	limits_init(), limits_next() …
+ *	limits_start(), limits_end(), limits_again() …
+ *	limits_release()
  */
 #ifndef POPHAUL_POLL_LIMITS_H
 #define POPHAUL_POLL_LIMITS_H

@@ -35,8 +35,8 @@ struct poller_settings {
 };
 
 /*
- * The pass. Returns the exit status: the gravest of all accounts. Logs what went wrong. The passwords
- * that accounts have are wiped as soon as their workers have them.
+ * The pass. Returns the exit status: the gravest of all accounts. Logs what went wrong. The
+ * passwords that accounts have are wiped as soon as their workers have them.
  */
 int poller_run(const struct poller_settings *settings);
 

@@ -765,13 +765,22 @@ fail_assertion(void)
 }
 
 static void
+handle_abort(void (*handler)(int))
+{
+	struct sigaction action = {.sa_handler = handler};
+
+	sigemptyset(&action.sa_mask);
+	sigaction(SIGABRT, &action, NULL);
+}
+
+static void
 check_abort(void)
 {
 	pid_t pid = fork();
 	int status = 0;
 
 	if (pid == 0) {
-		signal(SIGABRT, SIG_DFL);
+		handle_abort(SIG_DFL);
 		enter(STEP_TRANSFER);
 		fail_assertion();
 	}
@@ -878,7 +887,7 @@ prepare(void)
 	CHECK(held_udp >= 0 && held_file >= 0);
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, held_pair) == 0);
 	/* An attempt that succeeds must not end the test. */
-	signal(SIGABRT, SIG_IGN);
+	handle_abort(SIG_IGN);
 }
 
 int

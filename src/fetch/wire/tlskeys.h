@@ -1,8 +1,9 @@
 /*
- * SSLKEYLOGFILE: the keys of TLS sessions, for a person who looks at them with tcpdump and Wireshark. With
- * them the session is open to whoever reads the file, so they are written only under -vv, and said to be.
- * GnuTLS would obey the variable at any time, and open the file, for all to read, when the cage of the
- * fetcher is long shut. Part of tls.c's room; no other file includes this.
+ * SSLKEYLOGFILE: the keys of TLS sessions, for a person who looks at them with tcpdump and
+ * Wireshark. With them the session is open to whoever reads the file, so they are written only
+ * under -vv, and said to be. GnuTLS would obey the variable at any time, and open the file, for all
+ * to read, when the cage of the fetcher is long shut. Part of tls.c's room; no other file includes
+ * this.
  *
  *	tlskeys_prepare()   in the poller, before anything is forked
  *	tlskeys_open()      in the fetcher, while it may still open files
