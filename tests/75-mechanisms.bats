@@ -18,6 +18,14 @@ refused() {
 	stop_servers
 }
 
+# make_client_cert PREFIX NAME: a certificate of the suite's CA that says who a client is.
+make_client_cert() {
+	printf '%s\n' "cn = \"$2\"" tls_www_client signing_key 'expiration_days = 11000' >"$1.template"
+	run_certtool --generate-privkey --key-type ecdsa --curve secp256r1 --outfile "$1.key" &&
+		run_certtool --generate-certificate --load-privkey "$1.key" --load-ca-certificate "$CA_FILE" \
+			--load-ca-privkey "$CERT_DIR/ca.key" --template "$1.template" --outfile "$1.pem"
+}
+
 # A SCRAM server's first message.
 first() {
 	printf 'r=theirs,s=QUJDREVGR0g=,%s' "$1" | base64 -w 0
@@ -110,4 +118,57 @@ cancelled() {
 	SHIM_HOST=nobody-knows-it with_shim strace -f -o calls -e trace=connect timeout -k 5 60 "$BUILD/pophaul"
 	grep -q "htons($PORT)" calls
 	run ! grep -q 'htons(53)' calls
+}
+
+@test "a client certificate logs in to Dovecot by EXTERNAL, without a password, by name and by itself" {
+	make_certs
+	make_client_cert jane jane
+	make_client_cert nobody nobody
+	# Where Dovecot's own users can read it.
+	certain=$(mktemp -d "${TMPDIR:-/tmp}/pophaul-certain.XXXXXX")
+	SERVER_DIRS+=("$certain")
+	chmod 711 "$certain"
+	echo 'jane:::::::nopassword' >"$certain/users"
+	chmod 644 "$certain/users"
+	start_dovecot 'auth_mechanisms = external plain' "ssl_ca = <$CA_FILE" 'ssl_verify_client_cert = yes' \
+		'ssl_require_crl = no' 'auth_ssl_username_from_cert = yes' 'ssl_cert_username_field = commonName' \
+		'passdb {' 'driver = passwd-file' 'mechanisms = external' "args = scheme=PLAIN $certain/users" '}'
+	mkdir folder
+	printf 'Subject: hello\n\nHello.\n' >folder/1.eml
+	put_messages folder jane
+	method() { sed -n 's/.*Login: user=<\([^>]*\)>, method=\([^,]*\),.*/\1 \2/p' "$DOVECOT_DIR/log" | tail -n 1; }
+	poll_with() {
+		rm -rf "$STATE" Maildir
+		account box 'password =' "$@" | write_config
+		run --separate-stderr pophaul -vv
+	}
+	for auth in '"EXTERNAL"' '{ "EXTERNAL", "PLAIN" }' '"auto"'; do
+		# What asks for a password without a terminal fails.
+		[ "$auth" = '"EXTERNAL"' ] || set -- 'password = "wrong"'
+		poll_with "$@" "auth = $auth" "tls-cert = \"$HOME/jane.pem\"" "tls-key = \"$HOME/jane.key\""
+		assert_status 0
+		assert_equal "$(method)" 'jane EXTERNAL'
+		assert_equal "$(count_files Maildir/new)" 1
+		assert_stderr_has '> AUTH EXTERNAL ****'
+	done
+	# Dovecot would let it in if it knew the name.
+	poll_with 'auth = "EXTERNAL"' "tls-cert = \"$HOME/nobody.pem\"" "tls-key = \"$HOME/nobody.key\""
+	assert_status 77
+	assert_stderr_has 'the server refused the login with EXTERNAL: "[AUTH]'
+}
+
+@test "EXTERNAL sends an empty response, at once or when it is asked for (pop3 rules 42, 46)" {
+	make_certs
+	make_client_cert jane jane
+	for listed in 'capa "SASL EXTERNAL"' 'capa -SASL'; do
+		start_fakepop --tls -e 'messages 1' -e "$listed" -e 'on /^AUTH EXTERNAL =$/ login; send +OK' \
+			-e 'on /^AUTH EXTERNAL$/ send + ; expect /^$/; login; send +OK'
+		rm -rf "$STATE"
+		account box 'auth = "EXTERNAL"' 'password =' "tls-cert = \"$HOME/jane.pem\"" \
+			"tls-key = \"$HOME/jane.key\"" | write_config
+		run --separate-stderr pophaul
+		assert_status 0
+	done
+	transcript | grep -qx 'AUTH EXTERNAL'
+	assert_equal "$(transcript | sed -n 3p)" ''
 }

@@ -210,6 +210,7 @@ make_choice(const struct conn *conn, const struct login *login, struct tls_bindi
 		.account = login->account,
 		.caps = login->caps,
 		.is_secure = conn_is_secure(conn),
+		.has_certificate = login->account->tls_cert != NULL,
 		.binding = conn_get_binding(conn, binding) ? binding : NULL,
 	};
 }
