@@ -14,6 +14,7 @@
 #include "deliver/peer.h"
 #include "deliver/plan.h"
 #include "deliver/receive.h"
+#include "deliver/resume.h"
 #include "deliver/roster.h"
 #include "deliver/show.h"
 #include "deliver/tally.h"
@@ -55,6 +56,7 @@ struct deliverer {
 	struct intake intake;
 	struct tell tell;
 	int64_t progress_due;
+	struct resume resume;
 };
 
 static bool
@@ -108,6 +110,9 @@ deliverer_open(
 
 	d->account = account;
 	d->settings = settings;
+	d->resume = (struct resume){.state_dir = settings->state_dir,
+		.account = account,
+		.changes_nothing = is_reading_only(d)};
 	if (open_state(d, err) != 0)
 		goto fail;
 	if (!settings->ignore_back_off &&
@@ -135,6 +140,7 @@ deliverer_free(struct deliverer *d)
 	roster_release(&d->roster);
 	plan_forget_grounds(&d->totals);
 	tally_release(&d->tally);
+	resume_release(&d->resume);
 	uidl_close(d->uidl);
 	free(d);
 }
@@ -381,6 +387,8 @@ take_frame(struct deliverer *d, const struct link_frame *frame, struct error *er
 	case LINK_DELETED:
 	case LINK_UNDELETED:
 		return farewell_take_deletion(&d->farewell, &d->roster, &d->tally, frame, err);
+	case LINK_TICKET:
+		return resume_take_frame(&d->resume, &d->peer, frame, err);
 	case LINK_QUITTING:
 		return farewell_take_quitting(&d->farewell, d->uidl, d->peer.link, frame, err);
 	case LINK_GONE:
@@ -532,6 +540,12 @@ fill_report(const struct deliverer *d, struct link_report *report)
 }
 
 void
+deliverer_take_ticket(const struct deliverer *d, struct secret *out)
+{
+	resume_take(&d->resume, out);
+}
+
+void
 deliverer_set_fetcher(struct deliverer *d, pid_t pid)
 {
 	d->fetcher = pid;
@@ -555,6 +569,8 @@ deliverer_run(struct deliverer *d, struct link *fetcher, struct link *poller,
 	else if (link_flush_all(poller, clock_monotonic_ms() + TEXT_MS, err) != 0)
 		result = error_prefix(err, "the poller");
 	result = tell_verdict(&d->tally, peer_is_interrupted(&d->peer), result, err);
+	if (result == 0)
+		resume_keep(&d->resume);
 	send_progress(d, true);
 	tell_untold(&d->tell);
 	fill_report(d, report);

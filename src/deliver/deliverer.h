@@ -61,6 +61,12 @@ bool deliverer_wants_lock_step(const struct deliverer *deliverer);
 struct link_memory deliverer_memory(const struct deliverer *deliverer);
 
 /*
+ * The ticket that the last session has left, for the fetcher; gone from the state then. Unset: none,
+ * as in modes that change nothing.
+ */
+void deliverer_take_ticket(const struct deliverer *deliverer, struct secret *out);
+
+/*
  * Before the session: the fetcher's process, a child of this one. A message at which it is killed
  * by a signal, as by a crash, may be left alone later. It is not reaped.
  */

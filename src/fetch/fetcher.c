@@ -348,6 +348,19 @@ say_goodbye(struct fetcher *fetcher)
 		log_verbose("at QUIT: %s", err.text);
 }
 
+/* As late as can be: servers send them when they like, and a session that fails gets none. */
+static int
+hand_over_ticket(struct fetcher *fetcher, struct error *err)
+{
+	struct secret ticket = {0};
+	int result = 0;
+
+	if (conn_get_ticket(fetcher->session.conn, &ticket))
+		result = link_send_ticket(fetcher->link, &ticket, CLOCK_NEVER, err);
+	secret_release(&ticket);
+	return result;
+}
+
 static int
 leave(struct fetcher *fetcher, struct error *err)
 {
@@ -365,6 +378,8 @@ leave(struct fetcher *fetcher, struct error *err)
 		return -1;
 	}
 	totals = transfer_totals(fetcher->transfer);
+	if (hand_over_ticket(fetcher, err) != 0)
+		return -1;
 	if (totals.deleted != 0)
 		return confirm_deletions(fetcher, err);
 	say_goodbye(fetcher);
@@ -469,8 +484,10 @@ fetcher_settle(const struct account *account, struct error *err)
 {
 	if (account->tls != ACCOUNT_TLS_NONE && tls_preload(account, err) != 0)
 		return -1;
-	if (account->tls != ACCOUNT_TLS_NONE)
+	if (account->tls != ACCOUNT_TLS_NONE) {
+		tls_bind_tickets(account);
 		tls_open_key_log();
+	}
 	return privilege_is_root() ? privilege_become_nobody(err) : 0;
 }
 
@@ -483,13 +500,14 @@ fetcher_fail(struct link *link, const struct error *err)
 }
 
 int
-fetcher_run(const struct account *account, struct secret *password, struct link *link,
-	bool lock_step, const struct link_memory *memory)
+fetcher_run(const struct account *account, struct secret *password, struct secret *ticket,
+	struct link *link, bool lock_step, const struct link_memory *memory)
 {
 	struct fetcher fetcher = {.account = account, .password = password, .link = link};
 	struct error err;
 	int result, status;
 
+	tls_offer_ticket(ticket);
 	session_init(&fetcher.session, account, password, link, lock_step, memory);
 	result = run_session(&fetcher, &err);
 	secret_release(password);

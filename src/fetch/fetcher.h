@@ -37,11 +37,12 @@ int fetcher_fail(struct link *link, const struct error *err);
 
 /*
  * The whole session, told over `link`, which ends with LINK_RESULT. The password (possibly
- * unset, for mechanisms that need none) is wiped after the login. `lock_step`: the state
+ * unset, for mechanisms that need none) is wiped after the login. `ticket`: what an earlier session
+ * has sent as LINK_TICKET, unset if there is none; wiped at once. `lock_step`: the state
  * says that this server breaks on pipelining; `memory`: what else it knows. Returns the process's
  * exit status: 0 when the result was handed over.
  */
-int fetcher_run(const struct account *account, struct secret *password, struct link *link,
-	bool lock_step, const struct link_memory *memory);
+int fetcher_run(const struct account *account, struct secret *password, struct secret *ticket,
+	struct link *link, bool lock_step, const struct link_memory *memory);
 
 #endif

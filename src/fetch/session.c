@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "fetch/pop3.h"
+#include "fetch/wire/tls.h"
 
 void
 session_init(struct session *session, const struct account *account, const struct secret *password,
@@ -215,6 +216,12 @@ session_open(struct session *session, struct error *err)
 	bool capa_broke = false;
 	int reached = reach_login(session, &capa_broke, err);
 
+	/*
+	 * What came of a ticket says nothing: the certificate of then may have ended its life, and
+	 * the server have a new one.
+	 */
+	if (reached != 0 && tls_ticket_failed())
+		reached = reach_login_again(session, &capa_broke, err);
 	/* One that hangs on CAPA would cost the time of its silence each time. */
 	if (capa_broke && (err->class != ERROR_TIMEOUT || session->memory.has_capa))
 		reached = reach_login_again(session, &capa_broke, err);

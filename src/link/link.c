@@ -246,21 +246,36 @@ link_put_report(struct link *link, const struct link_report *report, const char 
 	buf_append(&link->out, text, len);
 }
 
-int
-link_send_token(struct link *link, const struct secret *token, int64_t deadline, struct error *err)
+static int
+send_secret(struct link *link, enum link_type type, const struct secret *secret, int64_t deadline,
+	struct error *err)
 {
 	int result;
 
-	assert(token->len <= LINK_PAYLOAD_MAX);
+	assert(secret->len <= LINK_PAYLOAD_MAX);
 	/* What grows leaves a copy behind. */
-	(void)buf_reserve(&link->out, sizeof(struct head) + token->len);
-	put_head(link, LINK_TOKEN, token->len);
-	buf_append(&link->out, token->data, token->len);
+	(void)buf_reserve(&link->out, sizeof(struct head) + secret->len);
+	put_head(link, type, secret->len);
+	buf_append(&link->out, secret->data, secret->len);
 	result = link_flush_all(link, deadline, err);
 	secret_wipe(link->out.base, link->out.size);
 	/* Half a frame cannot be taken back: the link is of no more use. */
 	buf_clear(&link->out);
 	return result;
+}
+
+int
+link_send_token(struct link *link, const struct secret *token, int64_t deadline, struct error *err)
+{
+	return send_secret(link, LINK_TOKEN, token, deadline, err);
+}
+
+int
+link_send_ticket(
+	struct link *link, const struct secret *ticket, int64_t deadline, struct error *err)
+{
+	assert(ticket->len <= LINK_TICKET_MAX);
+	return send_secret(link, LINK_TICKET, ticket, deadline, err);
 }
 
 void

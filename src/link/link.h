@@ -44,6 +44,12 @@
  */
 #define LINK_LOGIN_DELAY_MAX 86400
 
+/*
+ * The biggest ticket of a TLS session that is kept. It has the server's certificates in it: 1.5 KB
+ * with short ones, 8 KB with a chain of long ones.
+ */
+#define LINK_TICKET_MAX 32768
+
 enum link_type {
 	/* fetcher → deliverer, in this order */
 	LINK_PHASE = 1, /* value: enum link_phase; before the listing */
@@ -66,6 +72,7 @@ enum link_type {
 	LINK_RESULT,     /* result: the last frame */
 	LINK_ALIVE,      /* at any time before that: the server is at work, nothing to tell yet */
 	LINK_WANT_TOKEN, /* before the login: the token was refused, is there another one? Once */
+	LINK_TICKET,     /* data: with what the next TLS session may begin; behind the plan, once */
 
 	/* deliverer → fetcher */
 	LINK_ACTION = 64, /* number, verb: what to do with a message, in the order of doing */
@@ -211,6 +218,10 @@ void link_put_report(struct link *link, const struct link_report *report, const 
  * No copy of it stays in the queue, however this ends. Errors as link_flush_all().
  */
 int link_send_token(struct link *link, const struct secret *token, int64_t deadline,
+	struct error *err) __attribute__((warn_unused_result));
+
+/* The same for LINK_TICKET, of at most LINK_TICKET_MAX octets. */
+int link_send_ticket(struct link *link, const struct secret *ticket, int64_t deadline,
 	struct error *err) __attribute__((warn_unused_result));
 
 /*

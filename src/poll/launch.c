@@ -31,10 +31,11 @@
 
 enum handover_flag { LOCK_STEP = 1, HAS_CAPA = 2, EXPIRE_NOW = 4, UTF8 = 8, HAS_PASSWORD = 16 };
 
-/* What goes ahead of all frames, followed by the password's octets; both ends are one program. */
+/* What goes ahead of all frames, followed by the password and the ticket; both ends are one program. */
 struct handover {
 	uint64_t flags;
 	uint64_t password_len;
+	uint64_t ticket_len;
 };
 
 /* All of it; false when the other side is gone before that. */
@@ -61,7 +62,8 @@ take_over(int fd, struct launch_terms *terms, struct secret *password)
 {
 	struct handover from;
 
-	if (!read_all(fd, &from, sizeof from) || from.password_len > PASSWORD_MAX)
+	if (!read_all(fd, &from, sizeof from) || from.password_len > PASSWORD_MAX ||
+		from.ticket_len > LINK_TICKET_MAX)
 		return false;
 	*terms = (struct launch_terms){
 		.lock_step = from.flags & LOCK_STEP,
@@ -69,11 +71,16 @@ take_over(int fd, struct launch_terms *terms, struct secret *password)
 			   .expire_now = from.flags & EXPIRE_NOW,
 			   .utf8 = from.flags & UTF8}
         };
-	if ((from.flags & HAS_PASSWORD) == 0)
-		return true;
 	/* Straight into the pages of a secret: nothing is left elsewhere. */
-	secret_make(password, from.password_len);
-	return read_all(fd, password->data, password->len);
+	if ((from.flags & HAS_PASSWORD) != 0) {
+		secret_make(password, from.password_len);
+		if (!read_all(fd, password->data, password->len))
+			return false;
+	}
+	if (from.ticket_len == 0)
+		return true;
+	secret_make(&terms->ticket, from.ticket_len);
+	return read_all(fd, terms->ticket.data, terms->ticket.len);
 }
 
 /* What is read from a person, and what a program may read of us, is not the fetcher's. */
@@ -118,8 +125,10 @@ be_fetcher(const struct account *account, struct account *const *accounts, size_
 	if (trouble)
 		status = fetcher_fail(link, &err);
 	else
-		status = fetcher_run(account, &password, link, terms.lock_step, &terms.memory);
+		status = fetcher_run(
+			account, &password, &terms.ticket, link, terms.lock_step, &terms.memory);
 	secret_release(&password);
+	secret_release(&terms.ticket);
 	link_free(link);
 	_exit(status);
 }
@@ -215,10 +224,14 @@ launch_hand_over(const struct launch *launch, const struct launch_terms *terms,
 			(terms->memory.utf8 ? UTF8 : 0) |
 			(secret_is_set(password) ? HAS_PASSWORD : 0),
 		.password_len = password->len,
+		.ticket_len = terms->ticket.len,
 	};
 
 	if (file_write_all(launch->fd, &to, sizeof to, "the fetcher", err) == 0 &&
-		file_write_all(launch->fd, password->data, password->len, "the fetcher", err) == 0)
+		file_write_all(launch->fd, password->data, password->len, "the fetcher", err) ==
+			0 &&
+		file_write_all(
+			launch->fd, terms->ticket.data, terms->ticket.len, "the fetcher", err) == 0)
 		return 0;
 	err->class = ERROR_SYSTEM;
 	return -1;

@@ -40,6 +40,7 @@ void launch_kill_by_handle(int handle);
 struct launch_terms {
 	bool lock_step;
 	struct link_memory memory;
+	struct secret ticket; /* of an earlier TLS session; unset: none */
 };
 
 /*
@@ -50,7 +51,7 @@ int launch_fork(struct launch *launch, const struct account *account,
 	struct account *const *accounts, size_t count, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* Let it begin. `password` may be unset and stays the caller's. ERROR_SYSTEM: it is gone. */
+/* Let it begin. `password` may be unset; it and the ticket stay the caller's. ERROR_SYSTEM: gone. */
 int launch_hand_over(const struct launch *launch, const struct launch_terms *terms,
 	const struct secret *password, struct error *err) __attribute__((warn_unused_result));
 

@@ -129,14 +129,18 @@ static int
 start_session(struct deliverer *deliverer, const struct launch *launch,
 	const struct account *account, struct ground *ground, struct error *err)
 {
-	const struct launch_terms terms = {.lock_step = deliverer_wants_lock_step(deliverer),
+	struct launch_terms terms = {.lock_step = deliverer_wants_lock_step(deliverer),
 		.memory = deliverer_memory(deliverer)};
 	bool found; /* some logins need none */
+	int result;
 
 	if (!ground->has_password &&
 		credential_resolve(account, &ground->password, &found, err) != 0)
 		return -1;
-	return launch_hand_over(launch, &terms, &ground->password, err);
+	deliverer_take_ticket(deliverer, &terms.ticket);
+	result = launch_hand_over(launch, &terms, &ground->password, err);
+	secret_release(&terms.ticket);
+	return result;
 }
 
 /* The whole life of a worker, but for its farewell. */

@@ -311,6 +311,7 @@ serve(struct server *server, int fd, unsigned number, pid_t parent)
 	for (size_t i = 0; i < server->source_count; i++)
 		script_add(&script, &server->sources[i]);
 	settings.priority = script.tls_priority;
+	settings.ticket_key = script.tls_tickets;
 	settings.latency_ms = (int64_t)script.latency_ms;
 	io = io_new(&settings);
 	io_note(io, "connect");

@@ -344,6 +344,9 @@ io_start_tls(struct io *io)
 	if (status != GNUTLS_E_SUCCESS)
 		die("TLS priority: %s", gnutls_strerror(status));
 	gnutls_credentials_set(io->tls, GNUTLS_CRD_CERTIFICATE, io->set.credentials);
+	if (io->set.ticket_key.size != 0 &&
+		gnutls_session_ticket_enable_server(io->tls, &io->set.ticket_key) != 0)
+		die("TLS tickets cannot be had");
 	gnutls_transport_set_int(io->tls, io->set.fd);
 	do {
 		status = gnutls_handshake(io->tls);
@@ -353,5 +356,6 @@ io_start_tls(struct io *io)
 		leave(io, "handshake-failed");
 	}
 	note_name(io);
-	io_note(io, "tls %s", gnutls_protocol_get_name(gnutls_protocol_get_version(io->tls)));
+	io_note(io, "tls %s%s", gnutls_protocol_get_name(gnutls_protocol_get_version(io->tls)),
+		gnutls_session_is_resumed(io->tls) != 0 ? " resumed" : "");
 }

@@ -21,6 +21,7 @@ struct io_settings {
 	int transcript; /* -1: none */
 	gnutls_certificate_credentials_t credentials;
 	const char *priority; /* of GnuTLS; NULL: the default */
+	gnutls_datum_t ticket_key; /* empty: no tickets */
 	int64_t latency_ms;   /* waited before input is looked at: an imitated round trip */
 };
 

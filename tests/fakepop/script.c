@@ -255,6 +255,19 @@ read_tls_priority(struct script *script, struct words *words)
 	set_string(&script->tls_priority, script, words);
 }
 
+/* GnuTLS wants a key of 64 octets: the word, again and again. */
+static void
+read_tls_tickets(struct script *script, struct words *words)
+{
+	char *word = need_word(script, words, NULL);
+	static unsigned char key[64];
+
+	for (size_t i = 0; i < sizeof key; i++)
+		key[i] = (unsigned char)word[i % strlen(word)];
+	free(word);
+	script->tls_tickets = (gnutls_datum_t){key, sizeof key};
+}
+
 static void
 read_rule(struct script *script, struct words *words, uint64_t times)
 {
@@ -324,6 +337,7 @@ static const struct {
 	{"exclusive",        read_exclusive,        SCOPE_SCRIPT   },
 	{"latency",          read_latency,          SCOPE_SCRIPT   },
 	{"tls-priority",     read_tls_priority,     SCOPE_SCRIPT   },
+	{"tls-tickets",      read_tls_tickets,      SCOPE_SCRIPT   },
 	{"on",	       read_on,               SCOPE_SCRIPT   },
 	{"once",             read_once,             SCOPE_SCRIPT   },
 	{"times",            read_times,            SCOPE_SCRIPT   },

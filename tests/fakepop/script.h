@@ -9,6 +9,7 @@
 #ifndef POPHAUL_TESTS_FAKEPOP_SCRIPT_H
 #define POPHAUL_TESTS_FAKEPOP_SCRIPT_H
 
+#include <gnutls/gnutls.h>
 #include <regex.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -93,6 +94,7 @@ struct script {
 	bool exclusive;        /* one session at a time: -ERR [IN-USE] */
 	uint64_t latency_ms;
 	char *tls_priority;
+	gnutls_datum_t tls_tickets; /* their key; empty: none are sent */
 
 	/* While it is read. */
 	struct maildrop *drop;

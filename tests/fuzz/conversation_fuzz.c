@@ -809,7 +809,7 @@ int
 LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct feed feed = {data, size};
-	struct secret password = {0};
+	struct secret password = {0}, ticket = {0};
 	struct account account;
 	struct link *link;
 	bool lock_step;
@@ -830,7 +830,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	REQUIRE(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
 	model.link = link_new(ends[0]);
 	link = link_new(ends[1]);
-	status = fetcher_run(&account, &password, link, lock_step, &memory);
+	status = fetcher_run(&account, &password, &ticket, link, lock_step, &memory);
 	/* A deliverer that dies may leave in its socket what was handed over. */
 	REQUIRE(status == 0 ? model.is_told || model.has_died : !model.is_told);
 	REQUIRE(!secret_is_set(&password));

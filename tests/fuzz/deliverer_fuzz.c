@@ -338,11 +338,19 @@ put_of_message(enum operation op)
 	}
 }
 
-/* A phase, or the wish for a fresh token, which only an account with a token may have, once. */
+/*
+ * A phase, or the wish for a fresh token, which only an account with a token may have, once; or a
+ * ticket, of which one may come, behind the plan.
+ */
 static void
 put_phase(uint8_t octet)
 {
-	if (octet >= 0x80)
+	static const char ticket[LINK_TICKET_MAX + 1];
+
+	if (octet >= 0xc0)
+		link_put_data(link_out, LINK_TICKET, ticket,
+			octet == 0xff ? sizeof ticket : (octet & 0x3fu));
+	else if (octet >= 0x80)
 		link_put(link_out, LINK_WANT_TOKEN);
 	else
 		link_put_value(link_out, LINK_PHASE, octet % 4);

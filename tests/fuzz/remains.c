@@ -262,7 +262,7 @@ void
 remains_check(const char *root, const struct account *account, bool may_forget)
 {
 	static const char *const rooms[] = {"mail", "state", NULL};
-	static const char *const files[] = {"home.uidl", "home.lock", NULL};
+	static const char *const files[] = {"home.uidl", "home.lock", "home.ticket", NULL};
 	char *state = xasprintf("%s/state", root), *log = xasprintf("%s/home.uidl", state);
 
 	check_folder(root, rooms);

@@ -24,6 +24,7 @@
 #include "deliver/breaks.h"
 #include "deliver/deliverer.h"
 #include "deliver/state/broken.h"
+#include "deliver/state/ticket.h"
 #include "deliver/state/uidl.h"
 
 #define MAIL_MAX 64
@@ -47,6 +48,7 @@ enum trick {
 	TRICK_UNDELETED,        /* -ERR to each DELE */
 	TRICK_TOKEN,            /* the token is refused, and a fresh one asked for */
 	TRICK_NO_TOKEN,         /* the same, and there is none */
+	TRICK_TICKET,           /* one for the next TLS session */
 	TRICK_DATA_FIRST,       /* from here on: a fetcher that was taken over */
 	TRICK_BEGIN_TWICE,
 	TRICK_BEGIN_UNLISTED,
@@ -64,6 +66,9 @@ enum trick {
 	TRICK_TOKEN_TWICE,
 	TRICK_TOKEN_LATE,
 	TRICK_TOKEN_LISTED,
+	TRICK_TICKET_TWICE,
+	TRICK_TICKET_HUGE,
+	TRICK_TICKET_EARLY,
 	TRICK_COUNT
 };
 
@@ -136,6 +141,8 @@ fake_list(struct link *link, enum trick trick)
 		link_put_value(link, LINK_LISTING, has_uidl);
 	if (trick == TRICK_TOKEN_LISTED)
 		link_put(link, LINK_WANT_TOKEN);
+	if (trick == TRICK_TICKET_EARLY)
+		link_put_data(link, LINK_TICKET, "ticket", 6);
 	for (size_t i = 0; i < mail_count; i++) {
 		struct link_row row = {.number = (uint32_t)i + 1,
 			.uidl = has_uidl ? mails[i].uid : "",
@@ -199,12 +206,20 @@ fake_quit(struct link *link, enum trick trick)
 static void
 fake_abuse(struct link *link, enum trick trick)
 {
+	static const char huge[LINK_TICKET_MAX + 1];
+
 	if (trick == TRICK_BEGIN_UNLISTED)
 		link_put_number(link, LINK_BEGIN, 4711);
 	if (trick == TRICK_DELETE_UNSETTLED)
 		link_put_number(link, LINK_DELETED, 1);
 	if (trick == TRICK_GONE_ALONE)
 		link_put(link, LINK_GONE);
+	if (trick == TRICK_TICKET || trick == TRICK_TICKET_TWICE)
+		link_put_data(link, LINK_TICKET, "ticket", 6);
+	if (trick == TRICK_TICKET_TWICE)
+		link_put_data(link, LINK_TICKET, "ticket", 6);
+	if (trick == TRICK_TICKET_HUGE)
+		link_put_data(link, LINK_TICKET, huge, sizeof huge);
 	if (trick == TRICK_GARBAGE && write(link_fd(link), "\377\377\377\377garbage!", 12) != 12)
 		_exit(4);
 }
@@ -679,6 +694,31 @@ test_fetcher_taken_over(void)
 	}
 }
 
+static bool
+has_ticket(void)
+{
+	char *state = xasprintf("%s/state", root);
+	struct secret kept = {0};
+	bool is_there = ticket_take(state, account.name, &kept, &err) == 0 && kept.len == 6 &&
+		memcmp(kept.data, "ticket", 6) == 0;
+
+	secret_release(&kept);
+	free(state);
+	return is_there;
+}
+
+/* It stays for the next session, once, unless this one has failed or was only to look. */
+static void
+test_ticket(void)
+{
+	start(ACCOUNT_DEST_MAILDIR, ACCOUNT_KEEP_FOREVER);
+	arrive("a", "unique-one\n");
+	CHECK(run_mode(DELIVERER_LIST, TRICK_TICKET, false) == 0 && !has_ticket());
+	CHECK(run(TRICK_TICKET) == 0 && has_ticket() && !has_ticket());
+	CHECK(run(TRICK_TICKET_TWICE) == -1 && err.class == ERROR_BUG && !has_ticket());
+	CHECK(run(TRICK_TICKET_HUGE) == -1 && err.class == ERROR_BUG && !has_ticket());
+}
+
 /* Whoever has taken the fetcher over makes no command run but the token's, and that once. */
 static void
 test_fresh_token(void)
@@ -879,6 +919,7 @@ main(void)
 	test_login_delay_has_a_bound();
 	test_whose_fault_it_is();
 	test_fetcher_taken_over();
+	test_ticket();
 	test_fresh_token();
 	test_pipe();
 	test_shows();

@@ -173,6 +173,12 @@ conn_get_binding(const struct conn *conn, struct tls_binding *out)
 	return conn->tls != NULL && tls_get_binding(conn->tls, out);
 }
 
+bool
+conn_get_ticket(const struct conn *conn, struct secret *out)
+{
+	return conn->tls != NULL && tls_get_ticket(conn->tls, out);
+}
+
 const char *
 conn_local_name(const struct conn *conn)
 {

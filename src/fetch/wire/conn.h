@@ -31,6 +31,7 @@
 
 struct conn;
 struct link;
+struct secret;
 struct tls_binding;
 
 /* A received line without its end (CRLF or LF); the pointer holds until the next conn call. */
@@ -76,6 +77,9 @@ unsigned conn_key_bits(const struct conn *conn);
 
 /* What a login over this connection can be bound to (tls.h); false: nothing, as in clear. */
 bool conn_get_binding(const struct conn *conn, struct tls_binding *out);
+
+/* A ticket for the next connection's TLS (tls.h), where this one's server has sent one. */
+bool conn_get_ticket(const struct conn *conn, struct secret *out);
 
 /* "ADDRESS;PORT" of either end, as SASL wants them. Borrowed. */
 const char *conn_local_name(const struct conn *conn);

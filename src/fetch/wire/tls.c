@@ -15,6 +15,7 @@
 #include "base/xalloc.h"
 #include "fetch/wire/net.h"
 #include "fetch/wire/tlskeys.h"
+#include "fetch/wire/tlsticket.h"
 #include "fetch/wire/tlstrust.h"
 
 /* GnuTLS alone calls recv(2) twice a record; servers that make a record of each line show that. */
@@ -28,7 +29,8 @@ struct tls {
 	gnutls_session_t session;
 	struct tlstrust trust;
 
-	int socket_errno;          /* of the last failed send or recv */
+	int socket_errno; /* of the last failed send or recv */
+	bool began_with_ticket;
 	bool is_broken;            /* a send or recv has failed for good */
 	size_t unsent;             /* octets of a send that GnuTLS has encrypted and not sent */
 	uint64_t received;         /* octets from the socket */
@@ -130,6 +132,7 @@ set_up_session(struct tls *tls, struct error *err)
 
 	if (code != 0)
 		return tlstrust_library_error(err, "TLS cannot be set up", code);
+	tlstrust_release(&tls->trust);
 	if (tlstrust_set_up(&tls->trust, tls->account, tls->session, err) != 0)
 		return -1;
 	code = gnutls_alpn_set_protocols(tls->session, &alpn, 1, 0);
@@ -143,6 +146,20 @@ set_up_session(struct tls *tls, struct error *err)
 	return 0;
 }
 
+/* A damaged ticket damages the session that it was meant for: it begins anew without one. */
+static int
+use_ticket(struct tls *tls, struct error *err)
+{
+	int used = tlsticket_use(tls->session);
+
+	tls->began_with_ticket = used > 0;
+	if (used >= 0)
+		return 0;
+	gnutls_deinit(tls->session);
+	tls->session = NULL;
+	return set_up_session(tls, err);
+}
+
 struct tls *
 tls_new(int fd, const struct tls_settings *settings, struct error *err)
 {
@@ -154,7 +171,7 @@ tls_new(int fd, const struct tls_settings *settings, struct error *err)
 	tls->fd = fd;
 	tls->account = settings->account;
 	tls->after_stls = settings->after_stls;
-	if (set_up_session(tls, err) != 0) {
+	if (set_up_session(tls, err) != 0 || use_ticket(tls, err) != 0) {
 		tls_free(tls);
 		return NULL;
 	}
@@ -275,8 +292,8 @@ handshake_error(const struct tls *tls, int code, struct error *err)
 	return -1;
 }
 
-int
-tls_handshake(struct tls *tls, int64_t deadline, int watch_fd, struct error *err)
+static int
+shake_hands(struct tls *tls, int64_t deadline, int watch_fd, struct error *err)
 {
 	int code;
 
@@ -292,10 +309,47 @@ tls_handshake(struct tls *tls, int64_t deadline, int watch_fd, struct error *err
 			net_wait(tls->fd, events, deadline, watch_fd, err) != 0)
 			return error_prefix(err, "TLS handshake");
 	}
-	snprintf(tls->description, sizeof tls->description, "%s %s",
+	snprintf(tls->description, sizeof tls->description, "%s %s%s",
 		gnutls_protocol_get_name(gnutls_protocol_get_version(tls->session)),
-		gnutls_cipher_get_name(gnutls_cipher_get(tls->session)));
+		gnutls_cipher_get_name(gnutls_cipher_get(tls->session)),
+		gnutls_session_is_resumed(tls->session) != 0 ? ", resumed" : "");
 	return tlstrust_check(&tls->trust, tls->session, err);
+}
+
+int
+tls_handshake(struct tls *tls, int64_t deadline, int watch_fd, struct error *err)
+{
+	if (shake_hands(tls, deadline, watch_fd, err) == 0)
+		return 0;
+	/* A server that is slow or away, and a user who wants to leave, are so without it too. */
+	if (tls->began_with_ticket && err->class != ERROR_TIMEOUT &&
+		err->class != ERROR_INTERRUPTED)
+		tlsticket_failed();
+	return -1;
+}
+
+void
+tls_bind_tickets(const struct account *account)
+{
+	tlsticket_bind(account);
+}
+
+void
+tls_offer_ticket(struct secret *kept)
+{
+	tlsticket_offer(kept);
+}
+
+bool
+tls_ticket_failed(void)
+{
+	return tlsticket_take_failure();
+}
+
+bool
+tls_get_ticket(const struct tls *tls, struct secret *out)
+{
+	return tlsticket_make(tls->session, out);
 }
 
 int

@@ -22,6 +22,7 @@
 #include <stdint.h>
 
 #include "base/error.h"
+#include "base/secret.h"
 #include "config/account.h"
 
 /* The most that one TLS record holds (RFC 8446 section 5.1), and so that tls_recv() gives. */
@@ -48,6 +49,16 @@ int tls_preload(const struct account *account, struct error *err)
  * are to go, by SSLKEYLOGFILE and under -vv only, which the log then tells.
  */
 void tls_open_key_log(void);
+
+/*
+ * Tickets, kept from process to process (tlsticket.h), of the account that is this process's:
+ * tls_bind_tickets() while its files can be read, then what was kept, which may be anything, is
+ * offered in the first session. tls_ticket_failed() tells once that it is worth
+ * connecting again, without it: what fails then would have failed anyway.
+ */
+void tls_bind_tickets(const struct account *account);
+void tls_offer_ticket(struct secret *kept);
+bool tls_ticket_failed(void);
 
 struct tls_settings {
 	const struct account *account; /* borrowed: whom to trust, and by what name */
@@ -113,10 +124,16 @@ struct tls_binding {
  */
 bool tls_get_binding(const struct tls *tls, struct tls_binding *out);
 
+/*
+ * A ticket for the next session, at most LINK_TICKET_MAX octets; a secret. Any time after the
+ * handshake, the later the better; never waits. False: the server has sent none.
+ */
+bool tls_get_ticket(const struct tls *tls, struct secret *out);
+
 /* The cipher's key in bits. */
 unsigned tls_key_bits(const struct tls *tls);
 
-/* "TLS1.3 AES-256-GCM". Borrowed. */
+/* "TLS1.3 AES-256-GCM", and ", resumed" behind it if it is. Borrowed. */
 const char *tls_description(const struct tls *tls);
 
 #endif

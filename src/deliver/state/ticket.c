@@ -1,0 +1,153 @@
+#include "deliver/state/ticket.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/digest.h"
+#include "base/file.h"
+#include "base/xalloc.h"
+#include "link/link.h"
+
+#define MAGIC "pophaul-ticket 1\n"
+
+struct head {
+	char magic[sizeof MAGIC - 1];
+	uint8_t digest[DIGEST_SIZE];
+};
+
+static void
+make_head(struct head *head, const void *data, size_t len)
+{
+	struct digest_state *state = digest_new();
+	struct digest digest;
+
+	digest_add(state, data, len);
+	digest_finish(state, &digest);
+	digest_free(state);
+	memcpy(head->magic, MAGIC, sizeof head->magic);
+	memcpy(head->digest, digest.bytes, sizeof head->digest);
+}
+
+static int
+read_exactly(int fd, void *data, size_t len)
+{
+	char *p = data;
+
+	while (len != 0) {
+		ssize_t n = read(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return -1;
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+/* Why a file of this kind cannot be a ticket that we have written; NULL: it can. */
+static const char *
+suspicion(const struct stat *st)
+{
+	if (!S_ISREG(st->st_mode))
+		return "is not a regular file";
+	if (st->st_uid != geteuid())
+		return "belongs to another user";
+	if ((st->st_mode & (S_IRWXG | S_IRWXO)) != 0 || st->st_nlink != 1)
+		return "could be read by others";
+	if (st->st_size <= (off_t)sizeof(struct head) ||
+		st->st_size > (off_t)(sizeof(struct head) + LINK_TICKET_MAX))
+		return "has a size that no ticket has";
+	return NULL;
+}
+
+static int
+read_ticket(int fd, const char *path, struct secret *out, struct error *err)
+{
+	struct head head, wanted;
+	const char *why;
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return error_set_errno(err, ERROR_WRITE, "cannot examine '%s'", path);
+	why = suspicion(&st);
+	if (why != NULL)
+		return error_set(err, ERROR_WRITE, "'%s' %s: not used", path, why);
+	secret_make(out, (size_t)st.st_size - sizeof head);
+	if (read_exactly(fd, &head, sizeof head) == 0 &&
+		read_exactly(fd, out->data, out->len) == 0) {
+		make_head(&wanted, out->data, out->len);
+		if (memcmp(&head, &wanted, sizeof head) == 0)
+			return 0;
+	}
+	secret_release(out);
+	return error_set(err, ERROR_WRITE, "'%s' is damaged: not used", path);
+}
+
+int
+ticket_take(const char *dir, const char *name, struct secret *out, struct error *err)
+{
+	char *path = xasprintf("%s/%s.ticket", dir, name);
+	/* O_NONBLOCK: a FIFO of that name must not hold us. */
+	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int result = 0;
+
+	if (fd >= 0)
+		result = read_ticket(fd, path, out, err);
+	else if (errno != ENOENT)
+		result = error_set_errno(err, ERROR_CREATE, "cannot open '%s'", path);
+	if (fd >= 0)
+		close(fd);
+	/* Good once; and what cannot be removed would be offered for ever. */
+	if ((fd >= 0 || result != 0) && unlink(path) != 0 && errno != ENOENT) {
+		secret_release(out);
+		result = error_set_errno(err, ERROR_WRITE, "cannot remove '%s'", path);
+	}
+	free(path);
+	return result;
+}
+
+static int
+write_ticket(const char *path, const struct secret *ticket, struct error *err)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
+	struct head head;
+
+	if (fd < 0)
+		return error_set_errno(err, ERROR_CREATE, "cannot create '%s'", path);
+	make_head(&head, ticket->data, ticket->len);
+	if (file_write_all(fd, &head, sizeof head, path, err) != 0 ||
+		file_write_all(fd, ticket->data, ticket->len, path, err) != 0) {
+		close(fd);
+		return -1;
+	}
+	return file_close(fd, path, err);
+}
+
+int
+ticket_keep(const char *dir, const char *name, const struct secret *ticket, struct error *err)
+{
+	char *path = xasprintf("%s/%s.ticket", dir, name);
+	char *temporary = xasprintf("%s.new", path);
+	int result = -1;
+
+	/* A dead session's. */
+	if (unlink(temporary) != 0 && errno != ENOENT)
+		error_set_errno(err, ERROR_CREATE, "cannot remove '%s'", temporary);
+	else
+		result = write_ticket(temporary, ticket, err);
+	if (result == 0 && rename(temporary, path) != 0)
+		result = error_set_errno(
+			err, ERROR_WRITE, "cannot rename '%s' to '%s'", temporary, path);
+	if (result != 0)
+		(void)unlink(temporary);
+	free(temporary);
+	free(path);
+	return result;
+}
