@@ -162,3 +162,95 @@ step 2: Landlock ABI N, no seccomp: the filter is refused: Invalid argument'
 	assert_status 0
 	assert_equal "$(count_files Maildir/new)" 2
 }
+
+# ---- host names ----
+
+# A name server for names in example.org: the answer is 127.0.0.1; over UDP, that of a long name is cut, so that TCP is
+# asked. The argument, if there is one, is a socket where nscd would be, which hangs up. Then `ready` is made.
+make_name_server() {
+	cat >server.py <<-'EOF'
+		import fcntl, os, select, socket, struct, sys
+		s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 0x41))
+		udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+		tcp = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+		for one in udp, tcp:
+		    one.bind(("127.0.0.1", 53))
+		tcp.listen(8)
+		waiting = [udp, tcp]
+		if len(sys.argv) > 1:
+		    nscd = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+		    nscd.bind(sys.argv[1])
+		    os.chmod(sys.argv[1], 0o666)
+		    nscd.listen(8)
+		    waiting.append(nscd)
+		open("ready", "w").close()
+		def answer(query, is_cut):
+		    kind = struct.unpack(">H", query[query.index(b"\0", 12) + 1:][:2])[0]
+		    end = query.index(b"\0", 12) + 5
+		    records = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4\x7f\0\0\1" if kind == 1 and not is_cut else b""
+		    return query[:2] + (b"\x87\x80" if is_cut else b"\x85\x80") + b"\0\1" + \
+		        (b"\0\1" if records else b"\0\0") + b"\0\0\0\0" + query[12:end] + records
+		while True:
+		    for one in select.select(waiting, [], [])[0]:
+		        if one is udp:
+		            query, sender = udp.recvfrom(4096)
+		            udp.sendto(answer(query, b"long" in query), sender)
+		        elif one is tcp:
+		            peer = tcp.accept()[0]
+		            peer.settimeout(10)
+		            while len(head := peer.recv(2)) == 2:
+		                reply = answer(peer.recv(struct.unpack(">H", head)[0]), False)
+		                peer.sendall(struct.pack(">H", len(reply)) + reply)
+		        else:
+		            open("nscd-asked", "w").close()
+		            nscd.accept()[0].close()
+	EOF
+}
+
+# In namespaces of its own, where the files of the name service are this test's: a fetch from a host of this name.
+# All that is begun here ends with it.
+fetch_by_name() {
+	local limit=$((SECONDS + 20)) file
+
+	for file in hosts nsswitch.conf resolv.conf; do
+		mount --bind "etc/$file" "/etc/$file" || return 99
+	done
+	[ -z "$NSCD" ] || { mount -t tmpfs none /run && mkdir -p /run/nscd; } || return 99
+	python3 server.py $NSCD </dev/null >server.out 2>&1 &
+	until [ -e ready ] || [ "$SECONDS" -gt "$limit" ]; do sleep 0.02; done
+	"$FAKEPOP" --ready port --transcript transcript -e 'messages 1' </dev/null >/dev/null 2>&1 &
+	until [ -s port ] || [ "$SECONDS" -gt "$limit" ]; do sleep 0.02; done
+	printf '%s\n' "state-dir = \"$HOME/state\"" 'account "home" {' "host = \"$1\"" "port = $(cat port)" 'tls = "none"' \
+		'user = "jane"' 'password = "secret"' "deliver = \"maildir:$HOME/Maildir\"" 'sandbox = require' '}' >conf
+	chmod 600 conf
+	strace -f -qq -o trace timeout -k 5 30 "$BUILD/pophaul" -c conf -v
+}
+
+@test "names are found in the cage: by /etc/hosts, by DNS over UDP and TCP, with and without nscd" {
+	local name nscd
+
+	[ "$(id -u)" -eq 0 ] || skip 'only root can replace the files of the name service'
+	unshare -nmpf --kill-child true 2>/dev/null || skip 'no namespaces here'
+	[ -e /etc/hosts ] && [ -e /etc/nsswitch.conf ] && [ -e /etc/resolv.conf ] || skip 'not the files of glibc'
+	mkdir etc
+	printf '127.0.0.1 localhost written.example.net\n' >etc/hosts
+	printf 'hosts: files dns\n' >etc/nsswitch.conf
+	printf 'nameserver 127.0.0.1\noptions timeout:5 attempts:1\n' >etc/resolv.conf
+	make_name_server
+	export -f fetch_by_name strace
+	export FAKEPOP BUILD NSCD
+	for nscd in '' /run/nscd/socket; do
+		for name in localhost written.example.net short.example.org long.example.org; do
+			rm -rf state Maildir ready port nscd-asked
+			NSCD=$nscd run --separate-stderr timeout -k 5 60 \
+				unshare -nmpf --kill-child bash -c 'fetch_by_name "$1"' - "$name" 3>&-
+			[ "$status" -eq 0 ] || fail "$nscd $name: $status" "$stderr" "$(cat server.out)"
+			assert_equal "$nscd $name: $(count_files Maildir/new)" "$nscd $name: 1"
+			assert_equal "$nscd $name: $(refused trace)" "$nscd $name: "
+			[ -z "$nscd" ] || [ -e nscd-asked ] || fail "nscd was not asked for $name"
+		done
+	done
+	# The server's port and that of DNS only.
+	grep -q 'sin_port=htons(53).* = 0' trace
+}
