@@ -19,7 +19,7 @@
 struct limits {
 	unsigned jobs, per_host;
 	size_t count;      /* accounts */
-	size_t first;      /* none before it waits */
+	size_t first;      /* none before it has not started at all */
 	size_t running;    /* now */
 	size_t again;      /* waiting for one more session */
 	size_t *host_of;   /* account → host number */
@@ -43,7 +43,7 @@ size_t limits_next(const struct limits *limits, int64_t now);
 void limits_start(struct limits *limits, size_t account);
 void limits_end(struct limits *limits, size_t account);
 
-/* It ended and is to start again, not before `due`, which is not 0. */
+/* After limits_end(): it is to start again, not before `due`, which is not 0. */
 void limits_again(struct limits *limits, size_t account, int64_t due);
 
 #endif

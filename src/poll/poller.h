@@ -36,7 +36,8 @@ struct poller_settings {
 
 /*
  * The pass. Returns the exit status: the gravest of all accounts. Logs what went wrong. The
- * passwords that accounts have are wiped as soon as their workers have them.
+ * passwords that accounts have are wiped as soon as their workers have them; where until_empty may
+ * ask for one more worker, once it does not.
  */
 int poller_run(const struct poller_settings *settings);
 
