@@ -290,13 +290,17 @@ now_for() {
 	give mail mail
 	mkdir root
 	serve 'message "Subject: a\n\na\n"' 'message "Subject: b\n\nb\n"'
+	LAST=/nowhere
 	for user in root games mail root mail; do
 		now_for "$user"
+		: | tee "$STATE"/home.ticket "$STATE"/*/home.ticket >/dev/null 2>&1 || :
 		poll -v
 		assert_status 0
 		[ "$user" = root ] && FOLDER=$STATE || FOLDER=$STATE/$user
 		assert_equal "$(find "$STATE" -name '*.uidl*')" "$FOLDER/home.uidl"
 		assert_equal "$(modes "$FOLDER/home.uidl")" "$user 600"
+		[ ! -e "$LAST/home.ticket" ] || fail "a ticket stays in $LAST"
+		LAST=$FOLDER
 	done
 	assert_stderr_has "the state was that of user 'root' and is taken over"
 	assert_equal "$(grep -hc '^Subject' root/mbox games/mbox mail/mbox 2>/dev/null)" 2

@@ -24,10 +24,10 @@
 struct place {
 	const char *state_dir;
 	const char *name;
-	const struct privilege_user *user; /* NULL: root */
-	char *file, *moving, *copy;        /* names in folders */
-	char *lock, *record;               /* paths */
-	int top;                           /* state_dir */
+	const struct privilege_user *user;   /* NULL: root */
+	char *file, *moving, *copy, *ticket; /* names in folders */
+	char *lock, *record;                 /* paths */
+	int top;                             /* state_dir */
 };
 
 static const char *
@@ -46,6 +46,7 @@ init(struct place *p, const char *state_dir, const char *name, const struct priv
 		.file = xasprintf("%s.uidl", name),
 		.moving = xasprintf("%s.uidl.moving", name),
 		.copy = xasprintf("%s.uidl.copy", name),
+		.ticket = xasprintf("%s.ticket", name),
 		.lock = xasprintf("%s/%s.lock", state_dir, name),
 		.record = xasprintf("%s/%s.user", state_dir, name),
 		.top = -1,
@@ -60,6 +61,7 @@ release(struct place *p)
 	free(p->file);
 	free(p->moving);
 	free(p->copy);
+	free(p->ticket);
 	free(p->lock);
 	free(p->record);
 }
@@ -227,6 +229,8 @@ set_moving(const struct place *p, const char *owner, struct error *err)
 		refuse_file(p, is_roots ? "." : owner, err);
 		goto out;
 	}
+	/* A session of the account's can be resumed with it: it is not that user's any more. */
+	(void)unlinkat(folder, p->ticket, 0);
 	/* Root's own lock is held already. */
 	if (!is_roots && lock_old(p, folder, owner, &lock, err) != 0)
 		goto out;

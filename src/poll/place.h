@@ -14,7 +14,7 @@
  *	NAME.uidl.moving is there                             2. copy it to the new place, whatever is there
  *	                                                      3. write NAME.user   4. remove NAME.uidl.moving
  *
- * As long as there is a NAME.uidl.moving, it is the state: each step may be the last of a process and
+ * What else is kept beside a state (a TLS ticket) is removed, not moved. As long as there is a NAME.uidl.moving, it is the state: each step may be the last of a process and
  * the next one begins at the second. No session begins before the fourth. The lock is the root
  * place's NAME.lock, and at the first step that of the old place too.
  */

@@ -428,11 +428,12 @@ poller_run(const struct poller_settings *settings)
 	struct buf line = {0};
 	struct error err;
 
+	/* Before anything is written: SIGXFSZ must not kill. */
+	catch_signals();
 	if (worker_prepare(needs_system_trust(settings), &err) != 0) {
 		log_error("%s", err.text);
 		return error_exit_status(err.class);
 	}
-	catch_signals();
 	limits_init(&pass.limits, settings->accounts, settings->count, settings->jobs,
 		settings->per_host);
 	progress_init(&pass.progress, settings->shows_progress);
