@@ -227,6 +227,8 @@ base64_pin_of() {
 	serve_as server
 	fetch 'tls-priority = "-VERS-TLS1.2:+NONSENSE:%PROFILE_HIGH"'
 	assert_bad_option "tls-priority: not understood from '+NONSENSE:%PROFILE_HIGH' on"
+	fetch "tls-priority = \"$(printf '+VERS-TLS1.1:%.0s' {1..64})+NULL\""
+	assert_bad_option 'tls-priority: more than 64 words are too many'
 	fetch 'tls-priority = "NORMAL"'
 	assert_bad_option "tls-priority: 'NORMAL' does not begin with + - ! or %: the string is appended to the system's"
 }

@@ -67,8 +67,13 @@ account_needs_password(const struct account *account)
 bool
 account_needs_open_login(const struct account *account)
 {
-	return names_proof(account, MECHANISM_TICKET) ||
-		(account->tls_key != NULL && trust_is_token_url(account->tls_key)) ||
+	return names_proof(account, MECHANISM_TICKET) || account_has_token_key(account);
+}
+
+bool
+account_has_token_key(const struct account *account)
+{
+	return (account->tls_key != NULL && trust_is_token_url(account->tls_key)) ||
 		(account->tls_cert != NULL && trust_is_token_url(account->tls_cert));
 }
 

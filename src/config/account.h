@@ -131,6 +131,9 @@ bool account_needs_password(const struct account *account);
  */
 bool account_needs_open_login(const struct account *account);
 
+/* Whether the key or certificate that it shows to servers is in a PKCS#11 token. */
+bool account_has_token_key(const struct account *account);
+
 /* Whether it logs in with an OAuth 2 access token, and so by no mechanism for passwords. */
 bool account_has_token(const struct account *account);
 

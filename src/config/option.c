@@ -312,12 +312,6 @@ set_command(void *field, const char *text, struct error *err)
 	return 0;
 }
 
-static int
-set_location(void *field, const char *text, struct error *err)
-{
-	return trust_is_token_url(text) ? set_text(field, text, err) : set_path(field, text, err);
-}
-
 /* ": did you mean 'x'?", or the words there are. */
 static int
 refuse_word(const struct option_entry *entry, const char *text, struct error *err)
@@ -397,17 +391,11 @@ set_names(const struct option_entry *entry, void *field, char *const *texts, siz
 static int
 set_pins(void *field, char *const *texts, size_t count, struct error *err)
 {
-	char **pins = xcalloc(count + 1, sizeof(*pins));
+	char **pins = trust_parse_pins(texts, count, err);
 
-	for (size_t i = 0; i < count; i++) {
-		pins[i] = trust_parse_pin(texts[i], err);
-		if (pins[i] == NULL) {
-			value_free_words(pins);
-			return -1;
-		}
-	}
-	replace_words(field, pins);
-	return 0;
+	if (pins != NULL)
+		replace_words(field, pins);
+	return pins != NULL ? 0 : -1;
 }
 
 static int
@@ -536,7 +524,7 @@ set_value(const struct option_entry *entry, void *field, char *const *texts, siz
 	case OPTION_COMMAND:
 		return set_command(field, *texts, err);
 	case OPTION_LOCATION:
-		return set_location(field, *texts, err);
+		return (trust_is_token_url(*texts) ? set_text : set_path)(field, *texts, err);
 	case OPTION_NAMES:
 		return set_names(entry, field, texts, count, err);
 	case OPTION_USER:

@@ -57,7 +57,8 @@ const struct option_entry *option_find(const char *name);
 
 /*
  * Turn `count` (at least 1) texts into the entry's field of `base`, a struct
- * account or struct config; an old value is released. Only option_takes_list() ones take more than one text.
+ * account or struct config; an old value is released. Only option_takes_list() ones take more than
+ * one text.
  * ERROR_CONFIG with a text that begins with the entry's name.
  */
 int option_set(const struct option_entry *entry, void *base, char *const *texts, size_t count,

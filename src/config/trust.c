@@ -1,7 +1,6 @@
 #include "config/trust.h"
 
 #include <arpa/inet.h>
-#include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +9,7 @@
 #include "base/hex.h"
 #include "base/quote.h"
 #include "base/xalloc.h"
+#include "config/value.h"
 
 #define PIN_SIZE 32 /* of a SHA-256 */
 
@@ -86,6 +86,21 @@ trust_parse_pin(const char *text, struct error *err)
 		"'%s' is no pin: write sha256// and 44 digits of Base64, or 64 hex digits",
 		quote_bytes(quoted, text, strlen(text)));
 	return NULL;
+}
+
+char **
+trust_parse_pins(char *const *texts, size_t count, struct error *err)
+{
+	char **pins = xcalloc(count + 1, sizeof(*pins));
+
+	for (size_t i = 0; i < count; i++) {
+		pins[i] = trust_parse_pin(texts[i], err);
+		if (pins[i] == NULL) {
+			value_free_words(pins);
+			return NULL;
+		}
+	}
+	return pins;
 }
 
 bool

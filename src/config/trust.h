@@ -7,6 +7,7 @@
 #define POPHAUL_CONFIG_TRUST_H
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/error.h"
 #include "config/account.h"
@@ -17,6 +18,10 @@
  * two octets or between none. NULL: ERROR_CONFIG. The caller frees.
  */
 char *trust_parse_pin(const char *text, struct error *err) __attribute__((warn_unused_result));
+
+/* Several of them, NULL-ended. */
+char **trust_parse_pins(char *const *texts, size_t count, struct error *err)
+	__attribute__((warn_unused_result));
 
 /* Whether it is an URL of a PKCS#11 token (RFC 7512), not a path. */
 bool trust_is_token_url(const char *text);

@@ -286,7 +286,10 @@ handshake_error(const struct tls *tls, int code, struct error *err)
 	if (code == GNUTLS_E_PREMATURE_TERMINATION)
 		return error_set(err, ERROR_NET,
 			"the server closed the connection during the TLS handshake");
-	session_error(tls, "TLS handshake", code, err);
+	session_error(tls,
+		account_has_token_key(tls->account) ? "TLS handshake with a key of a PKCS#11 token"
+						    : "TLS handshake",
+		code, err);
 	/* The server's administrator should read in a log why; nobody here waits for that. */
 	(void)gnutls_alert_send_appropriate(tls->session, code);
 	return -1;

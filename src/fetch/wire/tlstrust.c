@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -17,6 +16,7 @@
 #include "base/xalloc.h"
 #include "fetch/wire/net.h"
 #include "fetch/wire/tlscert.h"
+#include "fetch/wire/tlsown.h"
 
 /*
  * TLS 1.2 at least (RFC 8997), and no RSA-1024 and its like. The administrator's
@@ -25,6 +25,9 @@
  */
 #define PRIORITY_FIRST "-VERS-TLS1.1:-VERS-TLS1.0:%PROFILE_MEDIUM"
 #define PRIORITY_LAST  ":-VERS-TLS1.1:-VERS-TLS1.0:-VERS-SSL3.0:-NULL:-ARCFOUR-128:-MD5"
+
+/* GnuTLS passes over what is behind the 128th word of a string, without a word about it. */
+#define WORDS_MAX 64
 
 /* Public authorities' lists have up to 10 MB and more. */
 #define CRL_FILE_MAX ((size_t)256 * 1024 * 1024)
@@ -129,82 +132,6 @@ load_crl_file(const char *path, struct error *err)
 		"tls-crl-file '%s' holds no list of revoked certificates in PEM format", path);
 }
 
-/* The URL of a token without what may be its PIN. */
-static const char *
-show_location(const char *location, char out[static QUOTE_SIZE])
-{
-	return quote_bytes(out, location, strcspn(location, "?"));
-}
-
-/* GnuTLS tells of no file which it was that failed, nor why. */
-static int
-check_file(const char *option, const char *path, bool is_secret, struct error *err)
-{
-	char quoted[QUOTE_SIZE];
-	struct stat st;
-
-	if (gnutls_url_is_supported(path))
-		return 0;
-	quote_bytes(quoted, path, strlen(path));
-	if (access(path, R_OK) != 0 || stat(path, &st) != 0)
-		return error_set_errno(err, ERROR_CONFIG, "%s '%s' cannot be read", option, quoted);
-	if (is_secret && (st.st_mode & S_IRWXO) != 0)
-		return error_set(err, ERROR_CONFIG,
-			"%s '%s' holds a secret and other users can reach it: chmod o= it", option,
-			quoted);
-	return 0;
-}
-
-static int
-refuse_key(const struct account *account, const char *key, int code, struct error *err)
-{
-	char cert_shown[QUOTE_SIZE], key_shown[QUOTE_SIZE], what[ERROR_TEXT_MAX / 2];
-	const char *option = account->tls_key != NULL ? "tls-key" : "tls-cert";
-
-	show_location(account->tls_cert, cert_shown);
-	show_location(key, key_shown);
-	switch (code) {
-	case GNUTLS_E_DECRYPTION_FAILED:
-		return error_set(err, ERROR_CONFIG,
-			"the key in %s '%s' is encrypted, and there is nobody to ask for its "
-			"password: decrypt it with 'openssl pkey', and let nobody else read it",
-			option, key_shown);
-	case GNUTLS_E_CERTIFICATE_KEY_MISMATCH:
-		return error_set(err, ERROR_CONFIG,
-			"tls-cert '%s' is not the certificate of the key in %s '%s'", cert_shown,
-			option, key_shown);
-	case GNUTLS_E_BASE64_UNEXPECTED_HEADER_ERROR:
-	case GNUTLS_E_NO_CERTIFICATE_FOUND:
-		return error_set(err, ERROR_CONFIG,
-			"there is no certificate in tls-cert '%s', or no key in %s '%s', in PEM "
-			"format",
-			cert_shown, option, key_shown);
-	default:
-		snprintf(what, sizeof what, "tls-cert '%.80s', %s '%.80s'", cert_shown, option,
-			key_shown);
-		tlstrust_library_error(err, what, code);
-		err->class = ERROR_CONFIG;
-		return -1;
-	}
-}
-
-static int
-load_own_certificate(const struct account *account, struct error *err)
-{
-	const char *key = account->tls_key != NULL ? account->tls_key : account->tls_cert;
-	const char *option = account->tls_key != NULL ? "tls-key" : "tls-cert";
-	int code;
-
-	if (account->tls_cert == NULL)
-		return 0;
-	if (check_file("tls-cert", account->tls_cert, false, err) != 0 ||
-		check_file(option, key, true, err) != 0)
-		return -1;
-	code = gnutls_certificate_set_x509_key_file2(loaded.credentials, account->tls_cert, key,
-		GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN);
-	return code >= 0 ? 0 : refuse_key(account, key, code, err);
-}
-
 /* ---- the priority string ---- */
 
 /* What would take away from what is checked, and not from what is agreed on. */
@@ -232,9 +159,12 @@ static int
 check_words(const char *text, struct error *err)
 {
 	char quoted[QUOTE_SIZE];
-	size_t len;
+	size_t len, count = 0;
 
 	for (const char *word = text; *word != '\0'; word += len + (word[len] == ':')) {
+		if (++count > WORDS_MAX)
+			return error_set(err, ERROR_CONFIG,
+				"tls-priority: more than %d words are too many", WORDS_MAX);
 		len = strcspn(word, ":");
 		quote_bytes(quoted, word, len);
 		if (strchr("+-!%", *word) == NULL)
@@ -305,7 +235,8 @@ tlstrust_load(const struct account *account, struct error *err)
 	if (loaded.account == account)
 		return 0;
 	unload();
-	if (choose_credentials(account, err) == 0 && load_own_certificate(account, err) == 0 &&
+	if (choose_credentials(account, err) == 0 &&
+		tlsown_load(account, loaded.credentials, err) == 0 &&
 		load_priority(account->tls_priority, err) == 0 &&
 		(account->tls_crl_file == NULL || account->pin_only ||
 			load_crl_file(account->tls_crl_file, err) == 0)) {
@@ -345,6 +276,7 @@ tlstrust_set_up(struct tlstrust *trust, const struct account *account, gnutls_se
 	int code;
 
 	assert(loaded.account == account);
+	tlstrust_release(trust);
 	trust->account = account;
 	trust->name = xstrdup(account->tls_host != NULL ? account->tls_host : account->host);
 	if (net_is_address(trust->name))

@@ -47,8 +47,8 @@ int tlstrust_load(const struct account *account, struct error *err)
 unsigned tlstrust_init_flags(const struct account *account);
 
 /*
- * Make a client session one of the account that was loaded; `trust` is filled, and given back by
- * tlstrust_release() when the session is gone. ERROR_TLS.
+ * Make a client session one of the account that was loaded; `trust`, zeroed or another session's,
+ * is filled, and given back by tlstrust_release() when the session is gone. ERROR_TLS.
  */
 int tlstrust_set_up(struct tlstrust *trust, const struct account *account, gnutls_session_t session,
 	struct error *err) __attribute__((warn_unused_result));
