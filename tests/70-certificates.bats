@@ -36,6 +36,19 @@ answer() {
 		"$@" >>openssl.log 2>&1 || fail "openssl ocsp" "$(cat openssl.log)"
 }
 
+# list NAME ISSUER [REVOKED…]: NAME.crl, by which ISSUER revokes these.
+list() {
+	local name=$1 issuer=$2 revoked args=()
+
+	shift 2
+	printf '%s\n' 'crl_number = 1' 'crl_next_update = 9000' >"$name.template"
+	for revoked in "$@"; do
+		args+=(--load-certificate "$revoked.own")
+	done
+	run_certtool --generate-crl --load-ca-certificate "$issuer.pem" --load-ca-privkey "$issuer.key" "${args[@]}" \
+		--template "$name.template" --outfile "$name.crl" </dev/null
+}
+
 # All chains of this file, once.
 setup_file() {
 	local OPTIONS=() BEFORE=() authority=(ca cert_signing_key)
@@ -55,7 +68,7 @@ setup_file() {
 	issue no-signer ca ca crl_signing_key
 	leaf by-no-signer no-signer
 	# An authority that may have none below it, and one with names of its own.
-	issue last ca "${authority[@]}" 'path_len = 0'
+	issue last ca "${authority[@]}" crl_signing_key 'path_len = 0'
 	issue below-last last "${authority[@]}"
 	leaf too-deep below-last
 	leaf deep-enough last
@@ -86,6 +99,10 @@ setup_file() {
 	answer other other.ocsp V -ndays 9000
 	BEFORE=(faketime '2021-01-27 00:00:00')
 	answer good old.ocsp V -ndays 7
+	list leaf ca other good
+	list other ca other
+	list of-last last deep-enough
+	list authority ca last
 	# Servers send all but the root.
 	cat nobody.own >>by-nobody.pem
 	cat no-signer.own >>by-no-signer.pem
@@ -127,7 +144,7 @@ try_by_name() {
 # Refused, with these words, before anything was said.
 assert_refused() {
 	assert_status 76
-	assert_stderr_has "the server's certificate is refused: ${1-}"
+	assert_stderr_has "the server's certificate is refused: $1"
 	run ! grep -q '^1> ' "$TRANSCRIPT"
 	assert_equal "$(count_files "$HOME/Maildir")" 0
 }
@@ -137,20 +154,20 @@ assert_refused() {
 	try good
 	assert_status 0
 	try by-nobody
-	assert_refused
+	assert_refused 'who signed it may not sign others: is no authority; who signed it may not sign such a certificate'
 	try by-no-signer
-	assert_refused
+	assert_refused 'who signed it may not sign such a certificate'
 }
 
 @test "an authority's bounds are kept: how long the chain may get below it, and whom it may name" {
 	try deep-enough
 	assert_status 0
 	try too-deep
-	assert_refused
+	assert_refused 'who signed it may not sign such a certificate'
 	try_by_name inside pop.b.example.org
 	assert_status 0
 	try_by_name outside pop.a.example.org
-	assert_refused
+	assert_refused 'who signed it may not sign such a certificate'
 }
 
 @test "an authority out of its time is none" {
@@ -170,12 +187,12 @@ assert_refused() {
 		try good --ocsp good.ocsp -e "tls-priority NORMAL:-VERS-ALL:+VERS-TLS$version"
 		assert_status 0
 		try good --ocsp revoked.ocsp -e "tls-priority NORMAL:-VERS-ALL:+VERS-TLS$version"
-		assert_refused "it has been revoked"
+		assert_refused "it has been revoked: tell the server's administrator"
 	done
 	try good --ocsp other.ocsp
-	assert_refused
+	assert_refused 'the answer by OCSP beside it is not valid'
 	try good --ocsp old.ocsp
-	assert_refused
+	assert_refused 'the answer by OCSP beside it is too old'
 }
 
 @test "a certificate that is good only with a proof is refused without" {
@@ -183,12 +200,32 @@ assert_refused() {
 		try staple --ocsp staple.ocsp -e "tls-priority NORMAL:-VERS-ALL:+VERS-TLS$version"
 		assert_status 0
 		try staple -e "tls-priority NORMAL:-VERS-ALL:+VERS-TLS$version"
-		assert_refused
+		assert_refused 'it is good only with an answer by OCSP beside it, and the server sent none'
 	done
 	try staple --ocsp staple-revoked.ocsp
 	assert_refused 'it has been revoked'
 	try staple --ocsp other.ocsp
-	assert_refused
+	assert_refused 'the answer by OCSP beside it is not valid'
+}
+
+@test "who stands in tls-crl-file is refused, server or authority, and nobody else" {
+	MORE=("tls-crl-file = \"$CHAINS/leaf.crl\"")
+	try good
+	assert_refused "it has been revoked by 'CN=root', says tls-crl-file '$CHAINS/leaf.crl': tell the server's administrator"
+	try staple --ocsp staple.ocsp
+	assert_status 0
+	cat of-last.crl other.crl authority.crl >"$HOME/all.crl"
+	MORE=("tls-crl-file = \"$HOME/all.crl\"")
+	try good
+	assert_status 0
+	try deep-enough
+	assert_refused "it has been revoked by 'CN="
+	MORE=("tls-crl-file = \"$CHAINS/of-last.crl\"")
+	try deep-enough
+	assert_refused "it has been revoked by 'CN=last'"
+	MORE=("tls-crl-file = \"$CHAINS/authority.crl\"")
+	try deep-enough
+	assert_refused "it has been revoked by 'CN=root'"
 }
 
 @test "an international name is compared in its xn-- form" {

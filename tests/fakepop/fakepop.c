@@ -36,7 +36,8 @@ struct server {
 	struct script script; /* of every session */
 	struct maildrop drop;
 	gnutls_certificate_credentials_t credentials;
-	char *ocsp; /* file of the answer that goes with the certificate; NULL */
+	char *ocsp;      /* file of the answer that goes with the certificate; NULL */
+	char *client_ca; /* file of who may sign the clients' certificates; NULL: none is asked for */
 	bool is_implicit_tls;
 	bool is_ipv6;
 	uint16_t port;
@@ -108,6 +109,21 @@ staple(gnutls_session_t session, void *file, gnutls_datum_t *answer)
 	return gnutls_load_file(file, answer);
 }
 
+/* What goes with the certificate, whichever option came first. */
+static void
+complete_credentials(struct server *server)
+{
+	if ((server->ocsp != NULL || server->client_ca != NULL) && server->credentials == NULL)
+		die("--ocsp and --client-ca need --tls or --stls");
+	if (server->ocsp != NULL)
+		gnutls_certificate_set_ocsp_status_request_function(
+			server->credentials, staple, server->ocsp);
+	if (server->client_ca != NULL &&
+		gnutls_certificate_set_x509_trust_file(
+			server->credentials, server->client_ca, GNUTLS_X509_FMT_PEM) <= 0)
+		die("--client-ca: no certificate in '%s'", server->client_ca);
+}
+
 enum option {
 	OPTION_SCRIPT,
 	OPTION_LINE,
@@ -118,6 +134,7 @@ enum option {
 	OPTION_TLS,
 	OPTION_STLS,
 	OPTION_OCSP,
+	OPTION_CLIENT_CA,
 	OPTION_TRANSCRIPT,
 	OPTION_READY,
 	OPTION_PORT,
@@ -144,6 +161,7 @@ static const struct {
 	{"--tls",           OPTION_TLS,           2},
 	{"--stls",          OPTION_STLS,          2},
 	{"--ocsp",          OPTION_OCSP,          1},
+	{"--client-ca",     OPTION_CLIENT_CA,     1},
 	{"--transcript",    OPTION_TRANSCRIPT,    1},
 	{"--ready",         OPTION_READY,         1},
 	{"--port",          OPTION_PORT,          1},
@@ -191,6 +209,9 @@ use_option(struct server *server, enum option option, const char *name, char **v
 		break;
 	case OPTION_OCSP:
 		server->ocsp = values[0];
+		break;
+	case OPTION_CLIENT_CA:
+		server->client_ca = values[0];
 		break;
 	case OPTION_TRANSCRIPT:
 		server->transcript =
@@ -300,7 +321,8 @@ serve(struct server *server, int fd, unsigned number, pid_t parent)
 	struct io_settings settings = {.fd = fd,
 		.session = number,
 		.transcript = server->transcript,
-		.credentials = server->credentials};
+		.credentials = server->credentials,
+		.asks_for_certificate = server->client_ca != NULL};
 	struct io *io;
 	int one = 1;
 
@@ -374,11 +396,7 @@ main(int argc, char **argv)
 	sigaction(SIGPIPE, &ignore, NULL);
 	sigaction(SIGCHLD, &ignore, NULL);
 	read_options(&server, argv + 1);
-	if (server.ocsp != NULL && server.credentials == NULL)
-		die("--ocsp needs --tls or --stls");
-	if (server.ocsp != NULL)
-		gnutls_certificate_set_ocsp_status_request_function(
-			server.credentials, staple, server.ocsp);
+	complete_credentials(&server);
 	limit_life(server.max_seconds);
 	script_begin(&server.script, &server.drop, SCRIPT_EVERY_SESSION);
 	for (size_t i = 0; i < server.source_count; i++)

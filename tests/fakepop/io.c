@@ -347,12 +347,17 @@ io_start_tls(struct io *io)
 	if (io->set.ticket_key.size != 0 &&
 		gnutls_session_ticket_enable_server(io->tls, &io->set.ticket_key) != 0)
 		die("TLS tickets cannot be had");
+	if (io->set.asks_for_certificate) {
+		gnutls_certificate_server_set_request(io->tls, GNUTLS_CERT_REQUIRE);
+		gnutls_session_set_verify_cert(io->tls, NULL, 0);
+	}
 	gnutls_transport_set_int(io->tls, io->set.fd);
 	do {
 		status = gnutls_handshake(io->tls);
 	} while (status < 0 && !gnutls_error_is_fatal(status));
 	if (status < 0) {
 		io_note(io, "handshake: %s", gnutls_strerror(status));
+		(void)gnutls_alert_send_appropriate(io->tls, status);
 		leave(io, "handshake-failed");
 	}
 	note_name(io);

@@ -20,9 +20,10 @@ struct io_settings {
 	unsigned session;
 	int transcript; /* -1: none */
 	gnutls_certificate_credentials_t credentials;
-	const char *priority; /* of GnuTLS; NULL: the default */
+	const char *priority;      /* of GnuTLS; NULL: the default */
 	gnutls_datum_t ticket_key; /* empty: no tickets */
-	int64_t latency_ms;   /* waited before input is looked at: an imitated round trip */
+	int64_t latency_ms;        /* waited before input is looked at: an imitated round trip */
+	bool asks_for_certificate; /* and lets in only who shows one that its authorities signed */
 };
 
 enum io_ending {

@@ -453,7 +453,8 @@ read_last_words(
 	while (found == 0 && conn_fill(conn, &ignored) > 0);
 	if (found > 0)
 		return 0;
-	*err = *why;
+	/* An alert of TLS says why, which the failure to send does not. */
+	*err = conn->is_broken && conn->broken.class == ERROR_TLS ? conn->broken : *why;
 	return -1;
 }
 

@@ -295,6 +295,22 @@ handshake_error(const struct tls *tls, int code, struct error *err)
 	return -1;
 }
 
+/* What tlstrust_load() should have left: no string, of whatever length, decides about this. */
+static int
+check_agreement(gnutls_session_t session, struct error *err)
+{
+	gnutls_cipher_algorithm_t cipher = gnutls_cipher_get(session);
+
+	if (gnutls_protocol_get_version(session) < GNUTLS_TLS1_2 || cipher == GNUTLS_CIPHER_NULL ||
+		cipher == GNUTLS_CIPHER_ARCFOUR_128)
+		return error_set(err, ERROR_TLS,
+			"%s with %s is what the server agreed on, and that is not safe: look at "
+			"'tls-priority'",
+			gnutls_protocol_get_name(gnutls_protocol_get_version(session)),
+			gnutls_cipher_get_name(cipher));
+	return 0;
+}
+
 static int
 shake_hands(struct tls *tls, int64_t deadline, int watch_fd, struct error *err)
 {
@@ -316,6 +332,8 @@ shake_hands(struct tls *tls, int64_t deadline, int watch_fd, struct error *err)
 		gnutls_protocol_get_name(gnutls_protocol_get_version(tls->session)),
 		gnutls_cipher_get_name(gnutls_cipher_get(tls->session)),
 		gnutls_session_is_resumed(tls->session) != 0 ? ", resumed" : "");
+	if (check_agreement(tls->session, err) != 0)
+		return -1;
 	return tlstrust_check(&tls->trust, tls->session, err);
 }
 
