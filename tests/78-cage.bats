@@ -221,7 +221,7 @@ fetch_by_name() {
 	until [ -e ready ] || [ "$SECONDS" -gt "$limit" ]; do sleep 0.02; done
 	"$FAKEPOP" --ready port --transcript transcript -e 'messages 1' </dev/null >/dev/null 2>&1 &
 	until [ -s port ] || [ "$SECONDS" -gt "$limit" ]; do sleep 0.02; done
-	printf '%s\n' "state-dir = \"$HOME/state\"" 'account "home" {' "host = \"$1\"" "port = $(cat port)" 'tls = "none"' \
+	printf '%s\n' "state-dir = \"$HOME/state\"" 'account "home" {' "host = \"$1\"" "port = $(cat port)" 'tls = "none"' 'cleartext = yes' \
 		'user = "jane"' 'password = "secret"' "deliver = \"maildir:$HOME/Maildir\"" 'sandbox = require' '}' >conf
 	chmod 600 conf
 	strace -f -qq -o trace timeout -k 5 30 "$BUILD/pophaul" -c conf -v
