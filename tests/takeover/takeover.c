@@ -847,10 +847,11 @@ fetcher_fail(struct link *link, const struct error *err)
 }
 
 int
-fetcher_run(const struct account *account, struct secret *password, struct link *link,
-	bool lock_step, const struct link_memory *memory)
+fetcher_run(const struct account *account, struct secret *password, struct secret *ticket,
+	struct link *link, bool lock_step, const struct link_memory *memory)
 {
 	(void)password;
+	(void)ticket;
 	(void)lock_step;
 	(void)memory;
 	link_out = link;
