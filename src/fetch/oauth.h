@@ -35,7 +35,7 @@ int oauth_register(void);
 void oauth_refusal_read(struct oauth_refusal *refusal, const char *text, size_t len);
 
 /*
- * "status 401, scope https://...", fit for a terminal, into `out`; "" when there is nothing to
+ * `status "401", scope "https://..."`, fit for a terminal, into `out`; "" when there is nothing to
  * show.
  */
 const char *oauth_refusal_show(

@@ -16,6 +16,9 @@
 /* So many octets in a row are no chance. */
 #define FOUND_MIN 24
 
+/* No piece of this process's memory is nearly so big. */
+#define SEARCHED_MAX (1ULL << 30)
+
 struct pair {
 	struct link *fetcher, *deliverer;
 };
@@ -140,10 +143,12 @@ count_in_memory(void)
 	while (maps != NULL && fgets(line, sizeof line, maps) != NULL) {
 		if (sscanf(line, "%llx-%llx %7s", &from, &to, mode) != 3 || mode[1] != 'w')
 			continue;
+		/* A sanitizer's shadow has no text, and terabytes of it. */
+		if (to - from > SEARCHED_MAX)
+			continue;
 		for (; from < to; from += sizeof chunk - FOUND_MIN) {
 			ssize_t n = pread(fd, chunk, sizeof chunk, (off_t)from);
 
-			/* A shadow of a sanitizer's is too big to be looked through, and has no text. */
 			if (n <= 0)
 				break;
 			for (ssize_t i = 0; i + FOUND_MIN <= n; i++)
