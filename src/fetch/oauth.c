@@ -235,9 +235,7 @@ step(void *context, /* NOLINT(readability-function-size) */
 		*out_len = exchange->len;
 		return code;
 	}
-	/* The refusal is acknowledged, and -ERR follows (RFC 7628 section 3.2.3), or the library fails. */
-	params->utils->seterror(
-		params->utils->conn, 0, "the server goes on after it refused the token");
+	/* The refusal is acknowledged, and -ERR follows (RFC 7628 section 3.2.3). */
 	*out = exchange->is_bearer ? "\001" : "";
 	*out_len = exchange->is_bearer ? 1 : 0;
 	result->doneflag = 1;

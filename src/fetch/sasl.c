@@ -459,8 +459,14 @@ mech_step(struct mech *mech, const void *challenge, size_t len, struct mech_data
 	if (mech->steps++ == 0 && strncmp(mech->settings->mechanism, "SCRAM-", 6) == 0 &&
 		check_scram_challenge(mech, challenge, len, err) != 0)
 		return -1;
-	if (mech->settings->refusal != NULL && mechanism_takes_token(mech->settings->mechanism))
-		oauth_refusal_read(mech->settings->refusal, challenge, len);
+	if (mechanism_takes_token(mech->settings->mechanism)) {
+		if (mech->steps > 1)
+			return error_set(err, ERROR_AUTH,
+				"%s: the server goes on after it refused the token",
+				mech->settings->mechanism);
+		if (mech->settings->refusal != NULL)
+			oauth_refusal_read(mech->settings->refusal, challenge, len);
+	}
 	mech->is_done = false;
 	forget_errors(mech);
 	code = sasl_client_step(mech->conn, challenge, (unsigned)len, NULL, &data, &out_len);
