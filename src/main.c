@@ -131,9 +131,10 @@ poll_accounts(const struct cli *cli, struct config *config, bool shows_progress)
 		.count = config->count,
 		.jobs = config->jobs,
 		.per_host = config->per_host,
-		.mode = cli->mode == CLI_LIST      ? WORKER_LIST
-			: cli->mode == CLI_DRY_RUN ? WORKER_DRY_RUN
-						   : WORKER_FETCH,
+		.mode = cli->mode == CLI_LIST          ? WORKER_LIST
+			: cli->mode == CLI_DRY_RUN     ? WORKER_DRY_RUN
+			: cli->mode == CLI_SERVER_INFO ? WORKER_SERVER_INFO
+						       : WORKER_FETCH,
 		.state_dir = config->state_dir,
 		.verbose = cli->verbosity > 0,
 		.ignore_back_off = cli->name_count != 0,
@@ -165,7 +166,8 @@ run(const struct cli *cli)
 	if (status != EX_OK || (cli->mode == CLI_CHECK_CONFIG && cli->name_count == 0))
 		goto out;
 	if (select_accounts(cli, &config, &err) != 0 ||
-		(cli->mode != CLI_CHECK_CONFIG && ask_passwords(&config, &err) != 0)) {
+		(cli->mode != CLI_CHECK_CONFIG && cli->mode != CLI_SERVER_INFO &&
+			ask_passwords(&config, &err) != 0)) {
 		log_error("%s", err.text);
 		status = error_exit_status(err.class);
 		goto out;

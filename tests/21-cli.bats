@@ -59,7 +59,7 @@ usage() {
 	assert_status 0
 	assert_equal "$stderr" ''
 	assert_output_matches '^usage: pophaul '
-	[ "$(grep -cE '^(-[a-zA-Z], |    )--[a-z-]+' <<<"$output")" -eq 19 ]
+	[ "$(grep -cE '^(-[a-zA-Z], |    )--[a-z-]+' <<<"$output")" -eq 20 ]
 	help=$output
 	run pophaul -h
 	assert_output_is "$help"
@@ -95,7 +95,7 @@ usage() {
 		printed = set()
 		for short, long, argument in re.findall(r"(?m)^(?:(-\w), |    )(--[a-z-]+)( [A-Z]+)?", sys.argv[2]):
 		    printed.add(((short, long) if short else (long,), argument != ""))
-		assert len(printed) == 18, printed
+		assert len(printed) == 20, printed
 		assert said == printed, said ^ printed
 	EOF
 	assert_output_is ''
@@ -110,8 +110,8 @@ usage() {
 	usage '--config needs its argument: FILE' -c
 	usage '--config needs its argument: FILE' --config
 	usage '--keep needs its argument: AGE' --keep
-	usage '--list, --dry-run and --check-config exclude each other' -l -n
-	usage '--list, --dry-run and --check-config exclude each other' --check-config --list
+	usage '--list, --dry-run, --check-config and --server-info exclude each other' -l -n
+	usage '--list, --dry-run, --check-config and --server-info exclude each other' --check-config --list
 	usage "--jobs: '0' is out of range (1 to 1000)" -j 0
 	usage "--jobs: 'many' is not a number" --jobs many
 	usage "--per-host: '1001' is out of range (1 to 1000)" --per-host 1001

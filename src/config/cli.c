@@ -15,6 +15,7 @@
 enum long_only {
 	OPT_DELIVER = 256,
 	OPT_PER_HOST,
+	OPT_SERVER_INFO,
 	OPT_KEEP,
 	OPT_STATE_DIR,
 	OPT_LOG_FORMAT,
@@ -38,6 +39,7 @@ static const struct cli_option OPTIONS[] = {
 	{"list", 'l', NULL, "show what is on the server; with -v subjects, too"},
 	{"dry-run", 'n', NULL, "say what would be done, change nothing"},
 	{"check-config", 't', NULL, "check the configuration and leave"},
+	{"server-info", OPT_SERVER_INFO, NULL, "what the server tells before a login; its certificates"},
 	{"jobs", 'j', "N", "poll at most N accounts at once"},
 	{"per-host", OPT_PER_HOST, "N", "at most N of these on one host"},
 	{"quiet", 'q', NULL, "only errors"},
@@ -119,7 +121,7 @@ set_mode(struct cli *out, enum cli_mode mode, struct error *err)
 		return 0;
 	if (mode != CLI_HELP && mode != CLI_VERSION && out->mode != CLI_RUN && out->mode != mode)
 		return error_set(err, ERROR_USAGE,
-			"--list, --dry-run and --check-config exclude each other");
+			"--list, --dry-run, --check-config and --server-info exclude each other");
 	out->mode = mode;
 	return 0;
 }
@@ -176,6 +178,8 @@ take_option(int letter, struct cli *out, struct error *err)
 		return set_mode(out, CLI_DRY_RUN, err);
 	case 't':
 		return set_mode(out, CLI_CHECK_CONFIG, err);
+	case OPT_SERVER_INFO:
+		return set_mode(out, CLI_SERVER_INFO, err);
 	case 'h':
 		return set_mode(out, CLI_HELP, err);
 	case 'V':

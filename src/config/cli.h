@@ -17,6 +17,7 @@ enum cli_mode {
 	CLI_LIST,         /* -l: show what is on the servers */
 	CLI_DRY_RUN,      /* -n: say what would be done */
 	CLI_CHECK_CONFIG, /* -t */
+	CLI_SERVER_INFO,  /* say what the servers tell before a login */
 	CLI_HELP,         /* -h */
 	CLI_VERSION       /* -V */
 };

@@ -52,7 +52,10 @@ unsigned
 select_conf_flags(const struct cli *cli)
 {
 	/* Checking a configuration is checking that it can be run. */
-	unsigned flags = cli->deliver != NULL || cli->mode == CLI_LIST ? CONF_DELIVER_OPTIONAL : 0;
+	unsigned flags =
+		cli->deliver != NULL || cli->mode == CLI_LIST || cli->mode == CLI_SERVER_INFO
+		? CONF_DELIVER_OPTIONAL
+		: 0;
 
 	/* What --tls says instead of it is looked at later. */
 	if (cli->cleartext || cli->tls != NULL)

@@ -13,6 +13,7 @@
 #include "fetch/sandbox.h"
 #include "fetch/sasl.h"
 #include "fetch/session.h"
+#include "fetch/survey.h"
 #include "fetch/wire/tls.h"
 #include "fetch/transfer.h"
 
@@ -516,4 +517,19 @@ fetcher_run(const struct account *account, struct secret *password, struct secre
 	transfer_free(fetcher.transfer);
 	listing_release(&fetcher.listing);
 	return status;
+}
+
+int
+fetcher_survey(const struct account *account, struct link *link)
+{
+	struct fetcher fetcher = {.account = account, .link = link};
+	struct sandbox_report report;
+	struct error err;
+	int result = sandbox_close_files(account, &report, &err);
+
+	if (result == 0) {
+		log_verbose("sandbox: %s", report.text);
+		result = survey_run(account, link, &err);
+	}
+	return hand_over(&fetcher, result, &err);
 }

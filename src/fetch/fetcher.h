@@ -45,4 +45,10 @@ int fetcher_fail(struct link *link, const struct error *err);
 int fetcher_run(const struct account *account, struct secret *password, struct secret *ticket,
 	struct link *link, bool lock_step, const struct link_memory *memory);
 
+/*
+ * In place of fetcher_run(), for --server-info: look at what the server tells before a login
+ * (survey.h), tell it in LINK_INFO.
+ */
+int fetcher_survey(const struct account *account, struct link *link);
+
 #endif

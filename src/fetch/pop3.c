@@ -15,6 +15,9 @@
 /* Lines of a CAPA list: real ones have a dozen. */
 #define CAPA_LINES_MAX 1000
 
+/* Most lines that a person is shown of it. */
+#define CAPA_SHOWN_MAX 100
+
 /* Room for "reply to" and a command's name. */
 #define WANTED_SIZE 32
 
@@ -99,10 +102,12 @@ pop3_queue_capa(struct conn *conn)
 }
 
 int
-pop3_read_capa(struct conn *conn, struct pop3_capabilities *caps, struct error *err)
+pop3_read_capa_lines(
+	struct conn *conn, struct pop3_capabilities *caps, struct buf *lines, struct error *err)
 {
 	struct pop3_reply reply;
 	struct conn_line line;
+	char quoted[QUOTE_SIZE];
 	size_t count = 0;
 	int more;
 
@@ -116,9 +121,17 @@ pop3_read_capa(struct conn *conn, struct pop3_capabilities *caps, struct error *
 			return error_set(err, ERROR_PROTOCOL,
 				"the reply to CAPA has more than %d lines", CAPA_LINES_MAX);
 		pop3_capabilities_add(caps, line.data, line.len);
+		if (lines != NULL && count <= CAPA_SHOWN_MAX)
+			buf_printf(lines, "    %s\n", quote_bytes(quoted, line.data, line.len));
 	}
 	caps->known = more == 0;
 	return more;
+}
+
+int
+pop3_read_capa(struct conn *conn, struct pop3_capabilities *caps, struct error *err)
+{
+	return pop3_read_capa_lines(conn, caps, NULL, err);
 }
 
 int

@@ -16,6 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/secret.h"
 #include "fetch/wire/conn.h"
@@ -42,6 +43,10 @@ int pop3_read_greeting(struct conn *conn, struct pop3_reply *reply, struct error
 void pop3_queue_capa(struct conn *conn);
 int pop3_read_capa(struct conn *conn, struct pop3_capabilities *caps, struct error *err)
 	__attribute__((warn_unused_result));
+
+/* The same; the list's first lines, quoted, a line each, are appended to `lines`. */
+int pop3_read_capa_lines(struct conn *conn, struct pop3_capabilities *caps, struct buf *lines,
+	struct error *err) __attribute__((warn_unused_result));
 
 /* STLS (RFC 2595 section 4): the command only; the handshake is conn_start_tls(). */
 int pop3_stls(struct conn *conn, struct pop3_reply *reply, struct error *err)

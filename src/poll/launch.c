@@ -29,7 +29,14 @@
 /* More is no password; who hands over may be another user by then, and is believed in nothing. */
 #define PASSWORD_MAX ((size_t)1024 * 1024)
 
-enum handover_flag { LOCK_STEP = 1, HAS_CAPA = 2, EXPIRE_NOW = 4, UTF8 = 8, HAS_PASSWORD = 16 };
+enum handover_flag {
+	LOCK_STEP = 1,
+	HAS_CAPA = 2,
+	EXPIRE_NOW = 4,
+	UTF8 = 8,
+	HAS_PASSWORD = 16,
+	SURVEYS = 32
+};
 
 /* What goes ahead of all frames, followed by the password and the ticket; both ends are one program. */
 struct handover {
@@ -66,6 +73,7 @@ take_over(int fd, struct launch_terms *terms, struct secret *password)
 		from.ticket_len > LINK_TICKET_MAX)
 		return false;
 	*terms = (struct launch_terms){
+		.surveys = from.flags & SURVEYS,
 		.lock_step = from.flags & LOCK_STEP,
 		.memory = {.has_capa = from.flags & HAS_CAPA,
 			   .expire_now = from.flags & EXPIRE_NOW,
@@ -124,6 +132,8 @@ be_fetcher(const struct account *account, struct account *const *accounts, size_
 	link = link_new(fd);
 	if (trouble)
 		status = fetcher_fail(link, &err);
+	else if (terms.surveys)
+		status = fetcher_survey(account, link);
 	else
 		status = fetcher_run(
 			account, &password, &terms.ticket, link, terms.lock_step, &terms.memory);
@@ -218,7 +228,7 @@ launch_hand_over(const struct launch *launch, const struct launch_terms *terms,
 	const struct secret *password, struct error *err)
 {
 	const struct handover to = {
-		.flags = (terms->lock_step ? LOCK_STEP : 0) |
+		.flags = (terms->surveys ? SURVEYS : 0) | (terms->lock_step ? LOCK_STEP : 0) |
 			(terms->memory.has_capa ? HAS_CAPA : 0) |
 			(terms->memory.expire_now ? EXPIRE_NOW : 0) |
 			(terms->memory.utf8 ? UTF8 : 0) |

@@ -38,6 +38,7 @@ void launch_kill_by_handle(int handle);
 
 /* What of a session is known only when the state has been read. */
 struct launch_terms {
+	bool surveys; /* only look at what the server tells before a login */
 	bool lock_step;
 	struct link_memory memory;
 	struct secret ticket; /* of an earlier TLS session; unset: none */

@@ -24,6 +24,7 @@
 #include "base/xalloc.h"
 #include "config/credential.h"
 #include "deliver/deliverer.h"
+#include "deliver/relay.h"
 #include "fetch/fetcher.h"
 #include "poll/launch.h"
 #include "poll/place.h"
@@ -44,19 +45,13 @@ mode_of(const struct worker_settings *settings)
 	}
 }
 
-/* The session itself; the launch's end of the link is closed in any case. */
+/* The session is over: what is to be said of it, should the fetcher not have ended well. */
 static int
-run_with_fetcher(struct deliverer *deliverer, struct launch *launch, struct link *poller,
-	struct link_report *report, struct error *err)
+end_session(struct launch *launch, int result, struct error *err)
 {
-	struct link *link = link_new(launch->fd);
-	int result, status;
 	char how[128];
+	int status;
 
-	launch->fd = -1;
-	deliverer_set_fetcher(deliverer, launch->pid);
-	result = deliverer_run(deliverer, link, poller, report, err);
-	link_free(link);
 	if (launch_end(launch, result != 0 && err->class == ERROR_TIMEOUT, &status) &&
 		result != 0 && WIFSIGNALED(status)) {
 		/* That the link broke is only what follows from it. */
@@ -64,6 +59,45 @@ run_with_fetcher(struct deliverer *deliverer, struct launch *launch, struct link
 		return error_set(err, ERROR_BUG, "the fetcher process %s", how);
 	}
 	return result;
+}
+
+/* The session itself; the launch's end of the link is closed in any case. */
+static int
+run_with_fetcher(struct deliverer *deliverer, struct launch *launch, struct link *poller,
+	struct link_report *report, struct error *err)
+{
+	struct link *link = link_new(launch->fd);
+	int result;
+
+	launch->fd = -1;
+	deliverer_set_fetcher(deliverer, launch->pid);
+	result = deliverer_run(deliverer, link, poller, report, err);
+	link_free(link);
+	return end_session(launch, result, err);
+}
+
+/* --server-info needs nothing of the account's: neither its state nor its password, nor to be root. */
+static int
+run_survey(const struct account *account, struct launch *launch, struct link *poller,
+	struct error *err)
+{
+	const struct launch_terms terms = {.surveys = true};
+	const struct secret none = {0};
+	struct link *link;
+	int result, ignored;
+
+	if ((privilege_is_root() && privilege_become_nobody(err) != 0) ||
+		launch_hand_over(launch, &terms, &none, err) != 0) {
+		launch_end(launch, false, &ignored);
+		return -1;
+	}
+	/* A change of user takes it away. */
+	prctl(PR_SET_PDEATHSIG, SIGTERM);
+	link = link_new(launch->fd);
+	launch->fd = -1;
+	result = relay_run(account, stop_flag(), link, poller, err);
+	link_free(link);
+	return end_session(launch, result, err);
 }
 
 /* The passwords of the configuration, but for the account's own; of all accounts when it is NULL. */
@@ -157,8 +191,13 @@ run_session(const struct account *account, const struct worker_settings *setting
 		.renew_token = credential_renew_token,
 	};
 	struct deliverer *deliverer = NULL;
-	int result = take_ground(account, settings, &ground, err), ignored;
+	int result, ignored;
 
+	if (settings->mode == WORKER_SERVER_INFO) {
+		wipe_secrets(settings, NULL);
+		return run_survey(account, launch, poller, err);
+	}
+	result = take_ground(account, settings, &ground, err);
 	how.state_dir = ground.state_dir;
 	if (result == 0)
 		deliverer = deliverer_open(account, &how, err);

@@ -91,7 +91,7 @@ test_bad(void)
 		{"--log-format xml", "--log-format: 'xml' is neither text nor json"},
 		{"--progress on", "--progress: 'on' is neither auto, always nor never"},
 		{"--tls yes", "--tls: 'yes' is neither implicit, starttls nor none"},
-		{"-l -n", "--list, --dry-run and --check-config exclude each other"},
+		{"-l -n", "--list, --dry-run, --check-config and --server-info exclude each other"},
 	};
 	/* clang-format on */
 

@@ -15,11 +15,16 @@
 #include "base/xalloc.h"
 #include "fetch/wire/net.h"
 #include "fetch/wire/tlskeys.h"
+#include "fetch/wire/tlsreport.h"
 #include "fetch/wire/tlsticket.h"
 #include "fetch/wire/tlstrust.h"
 
 /* GnuTLS alone calls recv(2) twice a record; servers that make a record of each line show that. */
 #define RAW_SIZE 131072
+
+/* What a person wants to know of the handshakes of this process. */
+static bool keeps_report;
+static struct buf report;
 
 struct tls {
 	int fd;
@@ -340,13 +345,30 @@ shake_hands(struct tls *tls, int64_t deadline, int watch_fd, struct error *err)
 int
 tls_handshake(struct tls *tls, int64_t deadline, int watch_fd, struct error *err)
 {
-	if (shake_hands(tls, deadline, watch_fd, err) == 0)
+	int result = shake_hands(tls, deadline, watch_fd, err);
+
+	if (keeps_report)
+		tlsreport_write(tls->session, tls->description, &report);
+	if (result == 0)
 		return 0;
 	/* A server that is slow or away, and a user who wants to leave, are so without it too. */
 	if (tls->began_with_ticket && err->class != ERROR_TIMEOUT &&
 		err->class != ERROR_INTERRUPTED)
 		tlsticket_failed();
 	return -1;
+}
+
+void
+tls_keep_report(void)
+{
+	keeps_report = true;
+}
+
+void
+tls_take_report(struct buf *out)
+{
+	buf_append(out, buf_data(&report), report.len);
+	buf_release(&report);
 }
 
 void

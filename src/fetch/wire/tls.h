@@ -21,6 +21,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/buf.h"
 #include "base/error.h"
 #include "base/secret.h"
 #include "config/account.h"
@@ -59,6 +60,13 @@ void tls_open_key_log(void);
 void tls_bind_tickets(const struct account *account);
 void tls_offer_ticket(struct secret *kept);
 bool tls_ticket_failed(void);
+
+/*
+ * From now on keep in words what the servers of handshakes show (tlsreport.h), those that are refused,
+ * too; hand it over, at the end of `out`.
+ */
+void tls_keep_report(void);
+void tls_take_report(struct buf *out);
 
 struct tls_settings {
 	const struct account *account; /* borrowed: whom to trust, and by what name */
