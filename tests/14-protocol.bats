@@ -935,7 +935,7 @@ QUIT'
 	named() {
 		RESOLVER=127.0.0.9,127.0.0.1 with_resolver pophaul
 	}
-	account box 'host = "pop.example.org"' | write_config
+	account box 'host = "pop.example.org"' 'cleartext = "yes"' | write_config
 	run --separate-stderr named
 	assert_status 0
 	assert_equal "$(delivered)" 2
@@ -950,7 +950,7 @@ QUIT'
 	fetch
 	assert_status 69
 	assert_stderr_has "box: '127.0.0.1': cannot connect to port $PORT: '127.0.0.1': Connection refused"
-	fetch 'host = "nobody.invalid"'
+	fetch 'host = "nobody.invalid"' 'cleartext = "yes"'
 	assert_status 69
 	assert_stderr_has "'nobody.invalid': the host name"
 }

@@ -232,12 +232,12 @@ start_dripper() {
 @test "a session that a name server holds up ends at its limit, and at a signal" {
 	make_resolver
 	start_fakepop -e 'messages 1'
-	use 'host = "hangs.example.org"' 'session-limit = 1s'
+	use 'host = "hangs.example.org"' 'cleartext = "yes"' 'session-limit = 1s'
 	RESOLVER=hang run --separate-stderr with_resolver pophaul
 	assert_status 75
 	assert_stderr_has 'home: ended at once: it went on after session-limit (1 s)'
 	leaves_nothing_behind
-	use 'host = "hangs.example.org"'
+	use 'host = "hangs.example.org"' 'cleartext = "yes"'
 	stopped_in 2 RESOLVER=hang LD_PRELOAD="$BATS_TEST_TMPDIR/resolver.so"
 	assert_stderr_has 'home: ended at once by a second signal'
 	stopped_in 1 RESOLVER=hang LD_PRELOAD="$BATS_TEST_TMPDIR/resolver.so"
