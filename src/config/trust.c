@@ -115,7 +115,8 @@ trust_is_loopback(const char *host)
 	struct in_addr four;
 	struct in6_addr six;
 
-	if (inet_pton(AF_INET, host, &four) == 1)
+	/* As getaddrinfo(3) reads it, for whom 127.1 is an address, too. */
+	if (inet_aton(host, &four) != 0)
 		return ntohl(four.s_addr) >> 24 == 127;
 	if (inet_pton(AF_INET6, host, &six) == 1)
 		return IN6_IS_ADDR_LOOPBACK(&six);

@@ -47,11 +47,11 @@ test_pins(void)
 static void
 test_loopback(void)
 {
-	static const char *const HERE[] = {
-		"127.0.0.1", "127.255.255.254", "::1", "0:0:0:0:0:0:0:1", "localhost", "LOCALHOST"};
+	static const char *const HERE[] = {"127.0.0.1", "127.255.255.254", "::1", "0:0:0:0:0:0:0:1",
+		"localhost", "LOCALHOST", "127.1", "0x7f.1"};
 	static const char *const ELSEWHERE[] = {"128.0.0.1", "126.255.255.255", "0.0.0.0",
-		"::", "::2", "fe80::1", "127.1", "127.0.0.1.example.org", "localhost.example.org",
-		"my-localhost", "pop.example.org", "::ffff:192.0.2.1", ""};
+		"::", "::2", "fe80::1", "128.1", "1", "127.0.0.1.example.org",
+		"localhost.example.org", "my-localhost", "pop.example.org", "::ffff:192.0.2.1", ""};
 
 	for (size_t i = 0; i < sizeof HERE / sizeof *HERE; i++)
 		CHECK(trust_is_loopback(HERE[i]));
