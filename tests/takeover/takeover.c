@@ -868,3 +868,10 @@ fetcher_run(const struct account *account, struct secret *password, struct secre
 	for (;;)
 		(void)await_frame();
 }
+
+/* A fetcher that is to look at a server alone attacks like any other. */
+int
+fetcher_survey(const struct account *account, struct link *link)
+{
+	return fetcher_run(account, NULL, NULL, link, false, NULL);
+}
