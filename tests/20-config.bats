@@ -430,7 +430,8 @@ assert o["text"] == sys.argv[2], o' "$stderr" "$CONF:1: jobs: '0' is out of rang
 
 @test "two accounts of the manual's example, and defaults that stand behind, are understood" {
 	mkdir -p "$HOME/.secrets"
-	export ME=$(id -un)
+	ME=$(id -un)
+	export ME
 	accepts <<-'EOF'
 		jobs = 4
 		account "home" {

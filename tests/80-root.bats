@@ -80,6 +80,8 @@ unprivileged() {
 	assert_equal "$(status_of "$FETCHER" CapPrm)" 0000000000040000
 	assert_equal "$(status_of "$FETCHER" CapInh)" 0000000000000000
 	assert_equal "$(status_of "$FETCHER" CapBnd)" 0000000000000000
+	# Another of the same user, another account's fetcher perhaps, has no look into it.
+	run ! setpriv --reuid "$(unprivileged)" --regid nogroup --clear-groups --bounding-set -all cat "/proc/$FETCHER/environ"
 	touch go
 	end_run
 	assert_status 0
@@ -135,9 +137,25 @@ unprivileged() {
 	assert_stderr_has 'the worker process was killed by signal 9 (Killed)'
 }
 
+@test "for a login with Kerberos the fetcher is the user of run-as, whose tickets it needs" {
+	give mail home
+	serve "touch $WORLD/there" "await $WORLD/go" 'send +OK hello' 'message "Subject: a\n\na\n"'
+	use 'run-as = "mail"' "deliver = \"maildir:$FOLDER/Maildir\"" 'auth = "GSSAPI"' 'password ='
+	start_run
+	wait_until 10 test -e there
+	find_processes
+	assert_equal "$(status_of "$FETCHER" Uid)" "$(four_times "$(id -u mail)")"
+	assert_equal "$(status_of "$FETCHER" Groups)" "$(id -G mail)"
+	assert_equal "$(status_of "$FETCHER" CapPrm)" 0000000000000000
+	assert_equal "$(status_of "$FETCHER" NoNewPrivs)" 1
+	touch go
+	end_run
+	[ "$status" -ne 0 ]
+}
+
 # ---- whose the mail is ----
 
-# mine FILE…: the owner and the mode of each, the files of a folder without their names.
+# modes FILE…: owners and modes, each once.
 modes() {
 	stat -c '%U %a' "$@" | sort -u
 }

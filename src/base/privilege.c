@@ -30,9 +30,9 @@
 #define CAPABILITY_WORDS 2
 #define BIT(capability)  (1U << (capability))
 
-/* What of root's environment is of use to others: language and time zone. */
-static const char *const KEPT[] = {"LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE", "LC_MESSAGES",
-	"LC_TIME", "LC_COLLATE", "LC_NUMERIC", "TZ"};
+/* What of root's environment is of use to others: language, time zone, and where Kerberos' realms are. */
+static const char *const KEPT[] = {"KRB5_CONFIG", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE",
+	"LC_MESSAGES", "LC_TIME", "LC_COLLATE", "LC_NUMERIC", "TZ"};
 
 #define KEPT_COUNT (sizeof(KEPT) / sizeof(KEPT[0]))
 

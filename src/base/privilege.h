@@ -48,10 +48,10 @@ bool privilege_is_root(void);
 
 /*
  * Be that user (not root) and nobody else, for ever: user, group, all of the user's groups; HOME,
- * USER, LOGNAME, SHELL and a PATH of the system's, and besides them only what tells language and
- * time zone; the home as working folder (else /); files for the user alone unless a mode says
- * otherwise; not to be looked into by that user's other processes. Clears PR_SET_PDEATHSIG, as the
- * kernel does. ERROR_SYSTEM: the process is half changed and has to end.
+ * USER, LOGNAME, SHELL and a PATH of the system's, and besides them only what tells language, time
+ * zone and Kerberos' realms (KRB5_CONFIG); the home as working folder (else /); files for the user
+ * alone unless a mode says otherwise; not to be looked into by that user's other processes. Clears
+ * PR_SET_PDEATHSIG, as the kernel does. ERROR_SYSTEM: the process is half changed and has to end.
  */
 int privilege_become_user(const struct privilege_user *user, struct error *err)
 	__attribute__((warn_unused_result));

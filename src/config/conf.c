@@ -11,6 +11,7 @@
 #include "base/xalloc.h"
 #include "config/confparse.h"
 #include "config/option.h"
+#include "config/runas.h"
 #include "config/token.h"
 #include "config/trust.h"
 #include "config/value.h"
@@ -219,7 +220,7 @@ choose_home(const struct confparse *parse, const struct confparse_section *secti
 
 	if (setting == NULL)
 		setting = confparse_find(&parse->defaults, "run-as");
-	option_set_home(setting != NULL && setting->texts != NULL ? *setting->texts : NULL);
+	runas_set_home(setting != NULL && setting->texts != NULL ? *setting->texts : NULL);
 }
 
 static int
@@ -268,7 +269,7 @@ fill_config(const struct confparse *parse, unsigned flags, struct config *out,
 		fill_account(&out->accounts[i], parse, &parse->accounts[i], flags, problems);
 		out->count++;
 	}
-	option_set_home(NULL);
+	runas_set_home(NULL);
 	check_duplicates(parse, problems);
 }
 

@@ -32,8 +32,8 @@ int credential_resolve(const struct account *account, struct secret *out, bool *
 	struct error *err) __attribute__((warn_unused_result));
 
 /*
- * Whether the secret stands in the configuration, a file or a credential, which root reads before it
- * becomes the account's user; a command, and ~/.netrc, are that user's.
+ * Whether the secret stands in the configuration, a file or a credential, which root reads before
+ * it becomes the account's user; a command, and ~/.netrc, are that user's.
  */
 bool credential_is_roots_to_read(const struct account *account);
 

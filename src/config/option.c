@@ -7,14 +7,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
-#include <unistd.h>
 
 #include "base/file.h"
-#include "base/privilege.h"
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "config/conf.h"
 #include "config/dest.h"
+#include "config/runas.h"
 #include "config/mechanism.h"
 #include "config/trust.h"
 #include "config/value.h"
@@ -460,41 +459,6 @@ set_number(const struct option_entry *entry, void *field, const char *text, stru
 }
 
 static int
-set_user(struct account_user *field, const char *text, struct error *err)
-{
-	struct privilege_user user;
-
-	if (check_line(text, err) != 0 || privilege_find_user(text, &user, err) != 0)
-		return -1;
-	if (user.uid != geteuid() && !privilege_is_root()) {
-		privilege_release_user(&user);
-		return error_set(err, ERROR_CONFIG,
-			"only root can fetch mail for others, and this is not run by root");
-	}
-	free(field->name);
-	free(field->home);
-	*field = (struct account_user){
-		.name = xstrdup(user.name), .home = xstrdup(user.home), .uid = user.uid};
-	privilege_release_user(&user);
-	return 0;
-}
-
-void
-option_set_home(const char *run_as)
-{
-	struct account_user user = {0};
-	struct error ignored;
-
-	/* Who cannot be is told where the value is set. */
-	if (run_as != NULL && set_user(&user, run_as, &ignored) == 0 && user.uid != geteuid())
-		file_set_home(user.home);
-	else
-		file_set_home(NULL);
-	free(user.name);
-	free(user.home);
-}
-
-static int
 set_dest(struct account_dest *field, const char *text, struct error *err)
 {
 	struct account_dest dest;
@@ -528,7 +492,9 @@ set_value(const struct option_entry *entry, void *field, char *const *texts, siz
 	case OPTION_NAMES:
 		return set_names(entry, field, texts, count, err);
 	case OPTION_USER:
-		return set_user(field, *texts, err);
+		if (check_line(*texts, err) != 0)
+			return -1;
+		return runas_parse(*texts, field, err);
 	case OPTION_PINS:
 		return set_pins(field, texts, count, err);
 	case OPTION_DEST:

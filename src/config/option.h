@@ -74,12 +74,6 @@ bool option_takes_list(const struct option_entry *entry);
 /* Every entry of `scope` with a default gets it. */
 void option_set_presets(void *base, enum option_scope scope);
 
-/*
- * `~` in an account's values is from now on the home of the user that this text names, if it names
- * one that pophaul can be and is not yet; NULL: its own.
- */
-void option_set_home(const char *run_as);
-
 /* The port that goes with a kind of TLS: 995 or 110. */
 uint16_t option_default_port(enum account_tls tls);
 

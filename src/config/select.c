@@ -7,6 +7,7 @@
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "config/option.h"
+#include "config/runas.h"
 #include "config/popurl.h"
 #include "config/trust.h"
 #include "config/value.h"
@@ -174,9 +175,9 @@ override_account(const struct cli *cli, struct account *account, struct error *e
 	bool has_default_port = account->port == option_default_port(account->tls);
 	int result;
 
-	option_set_home(account->run_as.name);
+	runas_set_home(account->run_as.name);
 	result = set_option(account, "deliver", cli->deliver, false, err);
-	option_set_home(NULL);
+	runas_set_home(NULL);
 	if (result != 0 || set_option(account, "keep", cli->keep, false, err) != 0 ||
 		set_option(account, "tls-trust-file", cli->tls_trust_file, true, err) != 0 ||
 		set_option(account, "tls", cli->tls, false, err) != 0)

@@ -1,6 +1,7 @@
 #include "fetch/fetcher.h"
 
 #include <poll.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -480,6 +481,23 @@ hand_over(struct fetcher *fetcher, int result, const struct error *err)
 	return error_exit_status(failure.class);
 }
 
+/* A user's tickets and tokens are for that user alone: who needs them is no stranger to them. */
+static int
+give_up_root(const struct account *account, struct error *err)
+{
+	struct privilege_user user;
+	int result;
+
+	if (account->run_as.name == NULL || account->run_as.uid == geteuid() ||
+		!account_needs_open_login(account))
+		return privilege_become_nobody(err);
+	if (privilege_find_user(account->run_as.name, &user, err) != 0)
+		return -1;
+	result = privilege_become_user(&user, err);
+	privilege_release_user(&user);
+	return result;
+}
+
 int
 fetcher_settle(const struct account *account, struct error *err)
 {
@@ -489,7 +507,7 @@ fetcher_settle(const struct account *account, struct error *err)
 		tls_bind_tickets(account);
 		tls_open_key_log();
 	}
-	return privilege_is_root() ? privilege_become_nobody(err) : 0;
+	return privilege_is_root() ? give_up_root(account, err) : 0;
 }
 
 int

@@ -26,7 +26,8 @@ int fetcher_prepare(bool needs_system_trust, struct error *err) __attribute__((w
 
 /*
  * What only the user who runs pophaul can do for the session: read the files that its TLS needs.
- * Then, where that is root, become a user who owns nothing (privilege.h). ERROR_CONFIG,
+ * Then, where that is root, become a user who owns nothing (privilege.h), or, for a login that
+ * needs a user's own files (account_needs_open_login()), the user of run-as. ERROR_CONFIG,
  * ERROR_SYSTEM: no session must be run.
  */
 int fetcher_settle(const struct account *account, struct error *err)

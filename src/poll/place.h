@@ -1,22 +1,26 @@
 /*
- * Where an account's state is when root runs pophaul, which has to serve users who trust neither each
- * other nor, with root's rights, themselves: an account with `run-as` has it in STATE-DIR/USER/, a
- * folder of that user's, the others have it in STATE-DIR itself, which is root's.
+ * Where an account's state is when root runs pophaul, which has to serve users who trust neither
+ * each other nor, with root's rights, themselves: an account with `run-as` has it in
+ * STATE-DIR/USER/, a folder of that user's, the others have it in STATE-DIR itself, which is root's.
  *
  * Which of these an account's state is in stands in STATE-DIR/NAME.user, root's: what anybody puts
- * into his own folder under another's account's name is never looked at. When the configuration says
- * another user now, the state is moved; mail must not come a second time. A user's file is not
+ * into his own folder under another's account's name is never looked at. When the configuration
+ * says another user now, the state is moved; mail must not come a second time. A user's file is not
  * trusted: it has to be a regular file of that user's, it is copied into a new one, and never
  * followed, opened for writing or given away.
  *
- *	NAME.user says the new place, or there is no state    nothing to be done
- *	NAME.user says another, the file is there             1. rename it to STATE-DIR/NAME.uidl.moving
- *	NAME.uidl.moving is there                             2. copy it to the new place, whatever is there
- *	                                                      3. write NAME.user   4. remove NAME.uidl.moving
+ *	NAME.user says the new place, or there is no state: nothing to be done
+ *	NAME.user says another, the file is there:
+ *		1. rename it to STATE-DIR/NAME.uidl.moving
+ *	NAME.uidl.moving is there:
+ *		2. copy it to the new place, whatever is there
+ *		3. write NAME.user
+ *		4. remove NAME.uidl.moving
  *
- * What else is kept beside a state (a TLS ticket) is removed, not moved. As long as there is a NAME.uidl.moving, it is the state: each step may be the last of a process and
- * the next one begins at the second. No session begins before the fourth. The lock is the root
- * place's NAME.lock, and at the first step that of the old place too.
+ * As long as there is a NAME.uidl.moving, it is the state: each step may be the last of a process
+ * and the next one begins at the second. No session begins before the fourth. The lock is the root
+ * place's NAME.lock, and at the first step that of the old place too. What else is kept beside a
+ * state (a TLS ticket) is removed, not moved.
  */
 #ifndef POPHAUL_POLL_PLACE_H
 #define POPHAUL_POLL_PLACE_H
