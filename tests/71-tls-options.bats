@@ -10,12 +10,16 @@ setup_file() {
 	export D=$BATS_FILE_TMPDIR/pki
 	mkdir "$D"
 	CERT_DIR=$D
-	printf '%s\n' 'cn = "options CA"' ca cert_signing_key crl_signing_key 'expiration_days = 11000' >"$D/ca.template"
+	printf '%s\n' 'cn = "options CA"' ca cert_signing_key crl_signing_key ocsp_signing_key 'expiration_days = 11000' >"$D/ca.template"
 	run_certtool --generate-privkey --key-type ecdsa --curve secp256r1 --outfile "$D/ca.key"
 	run_certtool --generate-self-signed --load-privkey "$D/ca.key" --template "$D/ca.template" --outfile "$D/ca.pem"
 	make_cert "$D/server" "$D/ca" 'ip_address = "127.0.0.1"' 'serial = 1001'
 	make_cert "$D/named" "$D/ca" 'dns_name = "pop.example.org"' 'serial = 1002'
 	make_cert "$D/client" "$D/ca" 'dns_name = "client.example.org"' tls_www_client
+	make_cert "$D/staple" "$D/ca" 'ip_address = "127.0.0.1"' 'serial = 1003' 'tls_feature = 5'
+	printf 'V\t560101000000Z\t\t03EB\tunknown\t/CN=x\n' >"$D/index"
+	openssl ocsp -index "$D/index" -CA "$D/ca.pem" -rsigner "$D/ca.pem" -rkey "$D/ca.key" -issuer "$D/ca.pem" \
+		-cert "$D/staple.pem" -respout "$D/staple.ocsp" -ndays 9000 >"$D/openssl.log" 2>&1
 	make_crl good 'crl_next_update = 11000' --load-certificate "$D/named.pem"
 	make_crl revoking 'crl_next_update = 11000' --load-certificate "$D/server.pem"
 	make_crl old 'crl_this_update_date = "2020-01-01 00:00:00 UTC"
@@ -116,12 +120,56 @@ base64_pin_of() {
 	assert_refused "the server's key is none of those in 'pin'"
 }
 
+@test "pin-only lets in a certificate that signs itself, whatever its name and dates" {
+	CERT_DIR=$HOME
+	printf '%s\n' 'cn = "alone"' 'activation_date = "2020-01-01 00:00:00 UTC"' 'expiration_date = "2021-02-03 00:00:00 UTC"' \
+		>alone.template
+	run_certtool --generate-self-signed --load-privkey "$D/server.key" --template alone.template --outfile alone.pem
+	for tls in --tls --stls; do
+		start_fakepop "$tls" alone.pem "$D/server.key" -e 'messages 1'
+		fetch "pin = \"$(pin_of server)\"" 'tls-trust-file ='
+		assert_status 76
+		fetch "pin = \"$(pin_of server)\"" 'pin-only = "yes"' 'tls-trust-file ='
+		assert_status 0
+	done
+}
+
 @test "pin-only without a pin is an error of the configuration, and so is what is no pin" {
 	serve_as server
 	fetch 'pin-only = "yes"'
 	assert_bad_option "account 'box': pin-only trusts nothing but 'pin', and there is none"
 	fetch 'pin = "sha256//AAAA"'
 	assert_bad_option "pin: 'sha256//AAAA' is no pin: write sha256// and 44 digits of Base64, or 64 hex digits"
+}
+
+# ---- sessions that go on ----
+
+# twice [LINE…]: two runs, of which the second goes on with the TLS session of the first, in 1.3 and 1.2.
+twice() {
+	local version run
+
+	for version in 1.3 1.2; do
+		rm -rf "$STATE"
+		start_fakepop --tls "$D/$NAME.pem" "$D/$NAME.key" "${SERVER_OPTIONS[@]}" -e 'messages 1' -e 'tls-tickets one' \
+			-e "tls-priority NORMAL:-VERS-ALL:+VERS-TLS$version"
+		account box "$@" | write_config
+		for run in 1 2; do
+			run --separate-stderr pophaul -v
+			assert_status 0
+		done
+		assert_stderr_has ", TLS$version"
+		assert_stderr_has ', resumed'
+		stop_servers
+	done
+}
+
+@test "a session that is resumed has the certificate to check pins, lists and a stapled answer by" {
+	SERVER_OPTIONS=() NAME=server
+	twice "pin = \"$(pin_of server)\"" "tls-crl-file = \"$D/good.crl\""
+	NAME=named
+	twice "pin = \"$(pin_of named)\"" 'pin-only = "yes"'
+	NAME=staple SERVER_OPTIONS=(--ocsp "$D/staple.ocsp")
+	twice
 }
 
 # ---- another name ----
@@ -231,6 +279,24 @@ base64_pin_of() {
 	assert_bad_option 'tls-priority: more than 64 words are too many'
 	fetch 'tls-priority = "NORMAL"'
 	assert_bad_option "tls-priority: 'NORMAL' does not begin with + - ! or %: the string is appended to the system's"
+}
+
+# ---- the PIN of a token ----
+
+@test "a configuration with the PIN of a token in it is nobody else's to read" {
+	serve_as server
+	account box "tls-cert = \"$D/client.pem\"" 'tls-key = "pkcs11:token=x?pin-value=4321"' | write_config
+	chmod 644 "$CONF"
+	run --separate-stderr pophaul -t
+	assert_bad_option 'a PIN stands here and other users can read the file'
+	refute_stderr_has 4321
+	chmod 600 "$CONF"
+	run --separate-stderr pophaul -t
+	assert_status 0
+	account box "tls-cert = \"$D/client.pem\"" 'tls-key = "pkcs11:token=x?pin-source=/run/pin"' | write_config
+	chmod 644 "$CONF"
+	run --separate-stderr pophaul -t
+	refute_stderr_has PIN
 }
 
 # ---- cleartext ----
