@@ -157,21 +157,21 @@ static const struct {
 	unsigned flag;
 	const char *text;
 } problems[] = {
-	{GNUTLS_CERT_SIGNER_NOT_FOUND,           NULL						},
-	{GNUTLS_CERT_UNEXPECTED_OWNER,           NULL						},
-	{GNUTLS_CERT_EXPIRED,                    NULL						},
-	{GNUTLS_CERT_NOT_ACTIVATED,              NULL						},
-	{GNUTLS_CERT_REVOKED,                    "it has been revoked"                               },
+	{GNUTLS_CERT_SIGNER_NOT_FOUND,           NULL						    },
+	{GNUTLS_CERT_UNEXPECTED_OWNER,           NULL						    },
+	{GNUTLS_CERT_EXPIRED,                    NULL						    },
+	{GNUTLS_CERT_NOT_ACTIVATED,              NULL						    },
+	{GNUTLS_CERT_REVOKED,                    "it has been revoked"                                   },
 	{GNUTLS_CERT_MISSING_OCSP_STATUS,
-         "it is good only with an answer by OCSP beside it, and the server sent none"                },
-	{GNUTLS_CERT_INVALID_OCSP_STATUS,        "the answer by OCSP beside it is not valid"         },
-	{GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, "the answer by OCSP beside it is too old"           },
-	{GNUTLS_CERT_PURPOSE_MISMATCH,           "it is not made for a TLS server"                   },
-	{GNUTLS_CERT_SIGNER_NOT_CA,              "who signed it may not sign others: is no authority"},
-	{GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, "who signed it may not sign such a certificate"     },
-	{GNUTLS_CERT_SIGNATURE_FAILURE,          "its signature is wrong"                            },
+         "it is good only with an answer by OCSP beside it, and the server sent none"                    },
+	{GNUTLS_CERT_INVALID_OCSP_STATUS,        "the answer by OCSP beside it is not valid"             },
+	{GNUTLS_CERT_REVOCATION_DATA_SUPERSEDED, "the answer by OCSP beside it is too old"               },
+	{GNUTLS_CERT_PURPOSE_MISMATCH,           "it is not made for a TLS server"                       },
+	{GNUTLS_CERT_SIGNER_NOT_CA,              "it is signed by a certificate that may not sign others"},
+	{GNUTLS_CERT_SIGNER_CONSTRAINTS_FAILURE, "its issuer may not sign such a certificate"            },
+	{GNUTLS_CERT_SIGNATURE_FAILURE,          "its signature is wrong"                                },
 	{GNUTLS_CERT_INSECURE_ALGORITHM,
-         "it, or its issuer's, has a key or signature too weak to be safe"                           },
+         "it, or its issuer's, has a key or signature too weak to be safe"                               },
 };
 
 /* The certificate of the server and the topmost of the chain that it showed. */
