@@ -74,7 +74,7 @@ silence|69|gives no sign of life|timeout = 1s connect-timeout = 1s
 deaf|71|does not read|timeout = 1s connect-timeout = 1s
 descriptors|0||
 terminal|69|?[31m??pophaul: all is well??|
-dies|70|the fetcher process was killed by signal 11|
+dies|70|the fetcher process was killed by signal 9|
 leaves|71|ended without a word|'
 
 @test "each attack ends its account, the account beside them gets its mail, and nothing false is left" {

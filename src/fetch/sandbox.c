@@ -142,7 +142,7 @@ sandbox_close_files(const struct account *account, struct sandbox_report *report
 	const uint16_t ports[] = {account->port, PORT_DNS};
 	const struct landlock_grants grants = {
 		.folders = readable,
-		.files = {account->tls_trust_file, getenv("HOSTALIASES")},
+		.files = {getenv("HOSTALIASES")},
 		.ports = ports,
 		.port_count = sizeof ports / sizeof *ports,
 		.may_connect_anywhere = nss_reach() == NSS_ANYWHERE,

@@ -664,9 +664,10 @@ senders(void)
 static void
 terminal(void)
 {
+	static const char text[] = "\033]0;title\007\033[2J\n\rpophaul: all is well";
+
 	list_and_wait();
-	link_put_text(
-		link_out, LINK_REFUSED, 1, "\033]0;title\007\033[2J\n\rpophaul: all is well", 38);
+	link_put_text(link_out, LINK_REFUSED, 1, text, sizeof text - 1);
 	put_result(false, ERROR_NET, "\033[31m\n\rpophaul: all is well\302\233");
 }
 
@@ -680,7 +681,7 @@ dies(void)
 	link_put_number(link_out, LINK_BEGIN, 2);
 	put_text("Subject: 2\n");
 	send_all();
-	raise(SIGSEGV);
+	raise(SIGKILL);
 }
 
 static void

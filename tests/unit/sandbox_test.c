@@ -633,7 +633,7 @@ static const struct {
 	{"read a file of the user's",      read_other,                 DONE,    REFUSED, REFUSED},
 	{"read /etc/hosts",                read_hosts,                 DONE,    DONE,    REFUSED},
 	{"read /etc/passwd",               read_passwd,                DONE,    REFUSED, REFUSED},
-	{"read the file to trust",         read_trust_file,            DONE,    DONE,    REFUSED},
+	{"read the file to trust",         read_trust_file,            DONE,    REFUSED, REFUSED},
 	{"read memory as a file",          read_memory_file,           ANY,     REFUSED, REFUSED},
 	{"list a folder",                  list_folder,                DONE,    REFUSED, REFUSED},
 	{"open a file for writing",        open_for_writing,           DONE,    REFUSED, REFUSED},
