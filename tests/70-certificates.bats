@@ -101,6 +101,7 @@ setup_file() {
 	answer good old.ocsp V -ndays 7
 	list leaf ca other good
 	list other ca other
+	list staple ca staple
 	list of-last last deep-enough
 	list authority ca last
 	# Servers send all but the root.
@@ -206,6 +207,30 @@ assert_refused() {
 	assert_refused 'it has been revoked'
 	try staple --ocsp other.ocsp
 	assert_refused 'the answer by OCSP beside it is not valid'
+}
+
+@test "a session that is resumed keeps the proof that it began with, and is verified anew" {
+	for version in 1.2 1.3; do
+		rm -rf "$STATE" "$HOME/Maildir"
+		start_fakepop --tls staple.pem staple.key --ocsp staple.ocsp -e 'messages 1' -e 'tls-tickets one' \
+			-e "tls-priority NORMAL:-VERS-ALL:+VERS-TLS$version"
+		account box "tls-trust-file = \"$CHAINS/ca.pem\"" | write_config
+		for _ in first second; do
+			run --separate-stderr pophaul
+			assert_status 0
+		done
+		grep -Fqx "2* tls TLS$version resumed" "$TRANSCRIPT"
+		# A list that names it now is read now.
+		account box "tls-trust-file = \"$CHAINS/ca.pem\"" "tls-crl-file = \"$HOME/now.crl\"" | write_config
+		cp other.crl "$HOME/now.crl"
+		run --separate-stderr pophaul
+		assert_status 0
+		cp staple.crl "$HOME/now.crl"
+		run --separate-stderr pophaul
+		assert_status 76
+		assert_stderr_has "it has been revoked by 'CN=root', says tls-crl-file '$HOME/now.crl'"
+		stop_servers
+	done
 }
 
 @test "who stands in tls-crl-file is refused, server or authority, and nobody else" {

@@ -271,6 +271,19 @@ twice() {
 	done
 }
 
+@test "what was agreed on is looked at behind the handshake, whatever a tls-priority may have brought about" {
+	# A GnuTLS that let TLS 1.1 (3) through.
+	echo 'int gnutls_protocol_get_version(void *session) { (void)session; return 3; }' >old.c
+	"${CC:-cc}" -shared -fPIC -o old.so old.c
+	serve_as server
+	account box | write_config
+	LD_PRELOAD=$HOME/old.so ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 \
+		run --separate-stderr pophaul
+	assert_status 76
+	assert_stderr_has "TLS1.1 with AES-256-GCM is what the server agreed on, and that is not safe: look at 'tls-priority'"
+	assert_equal "$(sed -n 's/^1> //p' "$TRANSCRIPT")" ''
+}
+
 @test "a tls-priority that GnuTLS does not understand is shown from where on" {
 	serve_as server
 	fetch 'tls-priority = "-VERS-TLS1.2:+NONSENSE:%PROFILE_HIGH"'

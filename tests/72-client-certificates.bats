@@ -132,6 +132,14 @@ assert_unusable() {
 	assert_unusable "tls-cert '$P/jane.pem' is not the certificate of the key in tls-key '$P/other.key'"
 	fetch "tls-cert = \"$P/jane.pem\"" "tls-key = \"$P/encrypted.key\""
 	assert_unusable "the key in tls-key '$P/encrypted.key' is encrypted, and there is nobody to ask for its password: decrypt it with 'openssl pkey'"
+	fetch "tls-cert = \"$P/jane.key\"" "tls-key = \"$P/jane.key\""
+	assert_unusable "there is no certificate in tls-cert '$P/jane.key'"
+	install -m 600 "$P/jane.pem" alone.pem
+	fetch "tls-cert = \"$HOME/alone.pem\""
+	assert_unusable "or no key in tls-cert '$HOME/alone.pem', in PEM format"
+	install -m 644 "$P/both.pem" open.pem
+	fetch "tls-cert = \"$HOME/open.pem\""
+	assert_unusable "tls-cert '$HOME/open.pem' has to hold the key, and other users can reach it: chmod o= it"
 	fetch "tls-key = \"$P/jane.key\""
 	assert_unusable "tls-key is the key of 'tls-cert', and there is none"
 }
@@ -148,6 +156,18 @@ assert_unusable() {
 	install -m 600 /dev/null pin
 	printf 4321 >pin
 	fetch "tls-cert = \"pkcs11:token=box;object=cert;type=cert?pin-source=$HOME/pin\"" \
-		"tls-key = \"pkcs11:token=box;object=key;type=private?pin-source=$HOME/pin\"" 'sandbox = "require"'
+		"tls-key = \"pkcs11:token=box;object=key;type=private?pin-source=file://$HOME/pin\"" 'sandbox = "require"'
 	assert_fetched
+}
+
+@test "a token that is not there, or whose PIN is wrong or missing, is said without the PIN" {
+	serve_clients
+	fetch "tls-cert = \"$P/jane.pem\"" 'tls-key = "pkcs11:token=none;object=key;type=private?pin-value=4321"'
+	assert_unusable "no PKCS#11 token that is here has what tls-cert '$P/jane.pem', tls-key 'pkcs11:token=none;object=key;type=private' name: 'p11tool --list-tokens' shows those that are"
+	refute_stderr_has 4321
+	fetch "tls-cert = \"$P/jane.pem\"" 'tls-key = "pkcs11:token=box;object=key;type=private?pin-value=8765"'
+	assert_unusable "tls-key 'pkcs11:token=box;object=key;type=private': the token's PIN is neither in pin-value nor, by pin-source, in a file; or it is another"
+	refute_stderr_has 8765
+	fetch "tls-cert = \"$P/jane.pem\"" 'tls-key = "pkcs11:token=box;object=key;type=private"'
+	assert_unusable "the token's PIN is neither in pin-value nor, by pin-source, in a file; or it is another"
 }
