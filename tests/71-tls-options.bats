@@ -94,7 +94,7 @@ base64_pin_of() {
 	done
 }
 
-@test "a changed key behind a pin is refused, with the pin that the server has now" {
+@test "a changed key behind a pin is refused, with the pin that the server has now (pop3 rule 41)" {
 	for tls in --tls --stls; do
 		start_fakepop "$tls" "$D/server.pem" "$D/server.key" -e 'messages 1'
 		fetch "pin = { \"$(pin_of ca)\", \"$(pin_of named)\" }"

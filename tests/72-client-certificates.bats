@@ -83,7 +83,7 @@ assert_unusable() {
 	assert_equal "$(count_sessions)" 0
 }
 
-@test "our certificate is shown, from one file or two, by implicit TLS and STLS, TLS 1.2 and 1.3" {
+@test "our certificate is shown, from one file or two, by implicit TLS and STLS, TLS 1.2 and 1.3 (pop3 rule 42)" {
 	for TLS in --tls --stls; do
 		for version in 1.2 1.3; do
 			serve_clients -e "tls-priority NORMAL:-VERS-ALL:+VERS-TLS$version"
