@@ -61,8 +61,8 @@ bool deliverer_wants_lock_step(const struct deliverer *deliverer);
 struct link_memory deliverer_memory(const struct deliverer *deliverer);
 
 /*
- * The ticket that the last session has left, for the fetcher; gone from the state then. Unset: none,
- * as in modes that change nothing.
+ * The ticket that the last session has left, for the fetcher; gone from the state then. Unset:
+ * none, as in modes that change nothing.
  */
 void deliverer_take_ticket(const struct deliverer *deliverer, struct secret *out);
 

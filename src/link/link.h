@@ -76,7 +76,7 @@ enum link_type {
 	LINK_ALIVE,      /* at any time before that: the server is at work, nothing to tell yet */
 	LINK_WANT_TOKEN, /* before the login: the token was refused, is there another one? Once */
 	LINK_TICKET,     /* data: with what the next TLS session may begin; behind the plan, once */
-	LINK_INFO,   /* data: lines about the server, for --server-info, in place of all but RESULT */
+	LINK_INFO, /* data: lines about the server, for --server-info, in place of all but RESULT */
 
 	/* deliverer → fetcher */
 	LINK_ACTION = 64, /* number, verb: what to do with a message, in the order of doing */

@@ -52,7 +52,7 @@ int launch_fork(struct launch *launch, const struct account *account,
 	struct account *const *accounts, size_t count, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* Let it begin. `password` may be unset; it and the ticket stay the caller's. ERROR_SYSTEM: gone. */
+/* Let it begin. `password` may be unset; it and the ticket stay the caller's. ERROR_SYSTEM. */
 int launch_hand_over(const struct launch *launch, const struct launch_terms *terms,
 	const struct secret *password, struct error *err) __attribute__((warn_unused_result));
 

@@ -22,9 +22,9 @@
 
 enum worker_mode {
 	WORKER_FETCH,
-	WORKER_LIST,   /* show what is there; changes nothing */
+	WORKER_LIST,        /* show what is there; changes nothing */
 	WORKER_SERVER_INFO, /* show what the server tells before a login; no state, no password */
-	WORKER_DRY_RUN /* show the plan and its reasons; changes nothing */
+	WORKER_DRY_RUN      /* show the plan and its reasons; changes nothing */
 };
 
 struct worker_settings {

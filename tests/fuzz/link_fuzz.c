@@ -185,8 +185,8 @@ put_frame(struct link *link, struct feed *feed)
 		link_put_text(link, LINK_REFUSED, number, text.data, text.len);
 		break;
 	case 4:
-		link_put_data(link,
-			kind & 128 ? kind & 64 ? LINK_TICKET : LINK_TOKEN : LINK_DATA, text.data, text.len);
+		link_put_data(link, kind & 128 ? kind & 64 ? LINK_TICKET : LINK_TOKEN : LINK_DATA,
+			text.data, text.len);
 		break;
 	case 5:
 		link_put_row(link, &row);

@@ -1,12 +1,13 @@
 /*
- * The file beside the state that keeps a TLS session's ticket for the next run: STATE-DIR/NAME.ticket.
- * What is in it is the fetcher's and a secret; to the deliverer it is octets.
+ * The file beside the state that keeps a TLS session's ticket for the next run:
+ * STATE-DIR/NAME.ticket. What is in it is the fetcher's and a secret; to the deliverer it is
+ * octets.
  *
  *	ticket_take()     at the start of a session: read it, remove it, whatever it was
  *	ticket_keep()     when the session has gone well
  *
- * Under the account's lock. Nothing depends on it: it is never synced, and one that is torn, damaged,
- * or another's is removed and counts as none. So the file has a digest of what is in it.
+ * Under the account's lock. Nothing depends on it: it is never synced, and one that is torn,
+ * damaged, or another's is removed and counts as none. So the file has a digest of what is in it.
  */
 #ifndef POPHAUL_DELIVER_STATE_TICKET_H
 #define POPHAUL_DELIVER_STATE_TICKET_H
@@ -15,8 +16,8 @@
 #include "base/secret.h"
 
 /*
- * `out` is set when there is one. -1: there is a file that is none (ERROR_WRITE, ERROR_CREATE), for
- * the log; it is gone then, if that could be.
+ * `out` is set when there is one. -1: there is a file that is none (ERROR_WRITE, ERROR_CREATE),
+ * for the log; it is gone then, if that could be.
  */
 int ticket_take(const char *dir, const char *name, struct secret *out, struct error *err)
 	__attribute__((warn_unused_result));

@@ -62,8 +62,8 @@ void tls_offer_ticket(struct secret *kept);
 bool tls_ticket_failed(void);
 
 /*
- * From now on keep in words what the servers of handshakes show (tlsreport.h), those that are refused,
- * too; hand it over, at the end of `out`.
+ * From now on keep in words what the servers of handshakes show (tlsreport.h), those that are
+ * refused, too; hand it over, at the end of `out`.
  */
 void tls_keep_report(void);
 void tls_take_report(struct buf *out);

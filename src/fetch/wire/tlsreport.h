@@ -1,6 +1,6 @@
 /*
- * What a server shows in a TLS handshake, in words for a person: version and cipher, each certificate
- * of its chain, the pin of its own. It judges nothing. Part of tls.c's room.
+ * What a server shows in a TLS handshake, in words for a person: version and cipher, each
+ * certificate of its chain, the pin of its own. It judges nothing. Part of tls.c's room.
  */
 #ifndef POPHAUL_FETCH_WIRE_TLSREPORT_H
 #define POPHAUL_FETCH_WIRE_TLSREPORT_H
