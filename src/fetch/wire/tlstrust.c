@@ -121,8 +121,8 @@ load_crl_file(const char *path, struct error *err)
 		err->class = ERROR_CONFIG;
 		return error_prefix(err, "tls-crl-file");
 	}
-	data = (gnutls_datum_t){
-		.data = (unsigned char *)buf_data(&text), .size = (unsigned)text.len};
+	data.data = (unsigned char *)buf_data(&text);
+	data.size = (unsigned)text.len;
 	result = gnutls_x509_crl_list_import2(
 		&loaded.crls, &loaded.crl_count, &data, GNUTLS_X509_FMT_PEM, 0);
 	buf_release(&text);
@@ -471,7 +471,7 @@ bool
 tlstrust_get_pin(gnutls_session_t session, char out[static TLSTRUST_PIN_SIZE])
 {
 	unsigned char pin[PIN_SIZE];
-	gnutls_datum_t data = {.data = pin, .size = sizeof pin}, text = {0};
+	gnutls_datum_t data = {pin, sizeof pin}, text = {0};
 	bool has_one = read_pin(session, pin) && gnutls_base64_encode2(&data, &text) == 0;
 
 	if (has_one)

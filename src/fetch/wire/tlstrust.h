@@ -58,7 +58,7 @@ void tlstrust_release(struct tlstrust *trust);
 int tlstrust_check(const struct tlstrust *trust, gnutls_session_t session, struct error *err)
 	__attribute__((warn_unused_result));
 
-/* Fill in ERROR_TLS after a handshake that GnuTLS ended for the server's certificate. Returns -1. */
+/* ERROR_TLS after a handshake that GnuTLS ended for the server's certificate. Returns -1. */
 int tlstrust_refuse(const struct tlstrust *trust, gnutls_session_t session, struct error *err);
 
 /* The server's pin as curl writes it, "sha256//" and Base64. False: it showed no certificate. */
