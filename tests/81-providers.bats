@@ -8,10 +8,11 @@ setup() {
 	default_setup
 }
 
-# is N STATUS COMMANDS MAIL: how the run just made ended, all that session N said, and the mail so far.
+# is N STATUS COMMANDS MAIL: how the run just made ended, all that session N said, and the mail so far. A clock that
+# runs 300 times as fast makes a slow disk's commit one in which the server hears NOOP, as it is to.
 is() {
 	[ "$status" -eq "$2" ] || fail "status is $status, not $2" "$stderr" "$(transcript "$1")"
-	assert_equal "$(transcript "$1" | paste -sd ' ')" "$3"
+	assert_equal "$(transcript "$1" | grep -vx NOOP | paste -sd ' ')" "$3"
 	assert_equal "$(mails_here)" "$4"
 }
 
