@@ -333,8 +333,8 @@ pophaul: a: message 2 (uid-2): command '$HOME/hang' was killed: it took longer t
 		    "umask": "%o" % os.umask(0),
 		    "folder": os.getcwd(),
 		    "environment": {k: v for k, v in sorted(os.environ.items()) if k[:8] in ("POPHAUL_", "SSLKEYLO", "EXTRA")},
-		    "secret": [v for v in [*os.environ.values(), open("/proc/%d/cmdline" % os.getppid()).read()]
-		               if "secret" in v],
+		    "password": [v for v in [*os.environ.values(), open("/proc/%d/cmdline" % os.getppid()).read()]
+		                 if "in-no-path" in v],
 		}
 		with open(os.environ["HOME"] + "/seen", "w") as file:
 		    for item in seen.items():
@@ -345,9 +345,9 @@ pophaul: a: message 2 (uid-2): command '$HOME/hang' was killed: it took longer t
 		grep -E '^Sig(Ign|Blk)' /proc/$$/status | tr '\t' ' ' >"$HOME/signals"
 		exec python3 "$HOME/look.py"
 	EOF
-	start_fakepop -e 'messages 1' --tls
+	start_fakepop -e 'messages 1' --tls --password in-no-path
 	mkdir work
-	account a.b "deliver = \"pipe:$HOME/look\"" | write_config
+	account a.b 'password = "in-no-path"' "deliver = \"pipe:$HOME/look\"" | write_config
 	cd work
 	(
 		umask 027
@@ -361,7 +361,7 @@ leader True
 umask 27
 folder $HOME/work
 environment {'EXTRA': 'kept', 'POPHAUL_ACCOUNT': 'a.b'}
-secret []"
+password []"
 	grep -qx 'SigBlk: 0*' "$HOME/signals"
 	# Signals 32 and 33 are glibc's own: nobody can change them, and make (posix_spawn) ignores them for us.
 	ignored=0x$(sed -n 's/^SigIgn: //p' "$HOME/signals")
