@@ -6,6 +6,7 @@ load helper
 # fetch [LINE…]: poll an account of these lines, "box"; OPTIONS are the program's.
 fetch() {
 	account box "$@" | write_config
+	LOGINS=$(count_logins)
 	run --separate-stderr pophaul "${OPTIONS[@]}"
 }
 
@@ -28,8 +29,18 @@ one_message() {
 	printf 'Subject: hello\n\nHello.\n' >"$1/1.eml"
 }
 
-# Which mechanism Dovecot saw in the last login that worked.
+# The logins that worked, as Dovecot's log tells of them.
+count_logins() {
+	[ -z "${DOVECOT_DIR-}" ] || grep -c 'Login: ' "$DOVECOT_DIR/log" || :
+}
+
+has_new_login() {
+	[ "$(count_logins)" -gt "$LOGINS" ]
+}
+
+# Which mechanism Dovecot saw in the login of the last run. Its log has its own process, which may be late.
 dovecot_method() {
+	wait_until 20 has_new_login || fail 'no login in the log' "$(cat "$DOVECOT_DIR/log")"
 	sed -n 's/.*Login: .*method=\([^,]*\),.*/\1/p' "$DOVECOT_DIR/log" | tail -n 1
 }
 

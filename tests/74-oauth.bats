@@ -91,15 +91,6 @@ make_token() {
 	PY
 }
 
-# The last login that Dovecot let in.
-let_in() {
-	sed -n 's/.*Login: user=<\([^>]*\)>, method=\([^,]*\),.*/\1 \2/p' "$DOVECOT_DIR/log" | tail -n 1
-}
-
-let_in_is() {
-	[ "$(let_in)" = "$1" ]
-}
-
 # ---- a real server ----
 
 @test "Dovecot lets in by OAUTHBEARER and XOAUTH2, long ones too, and by no token that is expired or another's" {

@@ -458,6 +458,15 @@ add_dovecot_user() {
 	chown -R "$DOVECOT_OWNER" "$DOVECOT_DIR/mail/$1"
 }
 
+# The last login that Dovecot let in: "USER MECHANISM". Its log is another process's: wait for it.
+let_in() {
+	sed -n 's/.*Login: user=<\([^>]*\)>, method=\([^,]*\),.*/\1 \2/p' "$DOVECOT_DIR/log" | tail -n 1
+}
+
+let_in_is() {
+	[ "$(let_in)" = "$1" ]
+}
+
 # put_messages FOLDER USER: the folder's files, by name, into the Dovecot user's maildrop, behind what is there.
 put_messages() {
 	PUT_COUNT=$(python3 - "$1" "$DOVECOT_DIR/mail/$2/Maildir/new" "$PUT_COUNT" <<-'EOF'
