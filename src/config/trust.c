@@ -6,15 +6,13 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/base64.h"
 #include "base/hex.h"
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "config/value.h"
 
 #define PIN_SIZE 32 /* of a SHA-256 */
-
-/* Of PIN_SIZE octets, with the one '=' that fills up the last group. */
-#define PIN_BASE64 44
 
 #define BASE64_PREFIX "sha256//"
 #define HEX_PREFIX    "sha256:"
@@ -41,28 +39,21 @@ decode_hex(const char *text, uint8_t out[static PIN_SIZE])
 	return text[at] == '\0';
 }
 
+/* The same for base64. */
 static bool
 decode_base64(const char *text, uint8_t out[static PIN_SIZE])
 {
-	static const char DIGITS[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	uint32_t bits = 0;
-	size_t used = 0;
+	char *octets;
+	size_t len;
+	bool is_whole;
 
-	if (strlen(text) != PIN_BASE64 || text[PIN_BASE64 - 1] != '=')
+	if (!base64_decode(text, strlen(text), &octets, &len))
 		return false;
-	for (size_t i = 0; i < PIN_BASE64 - 1; i++) {
-		const char *digit = strchr(DIGITS, text[i]);
-
-		if (digit == NULL)
-			return false;
-		bits = bits << 6 | (uint32_t)(digit - DIGITS);
-		if (i % 4 == 0)
-			continue;
-		out[used++] = (uint8_t)(bits >> (6 - 2 * (i % 4)));
-	}
-	/* The last digit has two bits to spare: other than 0, it is cut from something else. */
-	return (bits & 3) == 0;
+	is_whole = len == PIN_SIZE;
+	if (is_whole)
+		memcpy(out, octets, PIN_SIZE);
+	free(octets);
+	return is_whole;
 }
 
 char *

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "base/base64.h"
 #include "base/hex.h"
 
 /* The longest encoded word; RFC 2047 section 2 says 75, mailers send more. */
@@ -244,16 +245,6 @@ decode_q(const struct word *word, struct buf *out)
 		}
 		buf_append(out, &c, 1);
 	}
-}
-
-static int
-base64_value(char c)
-{
-	static const char digits[] =
-		"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-	const char *at = c != '\0' ? strchr(digits, c) : NULL;
-
-	return at != NULL ? (int)(at - digits) : -1;
 }
 
 static void

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "config/mechanism.h"
@@ -280,10 +281,10 @@ hide_encoded(struct conn *conn, const struct secret *password, size_t before)
 	size_t len = (before + password->len) * 8 / 6;
 
 	memcpy(padded + before, password->data, password->len);
-	encoded = mech_base64_encode(padded, before + password->len);
+	encoded = base64_encode(padded, before + password->len);
 	if (len > shared[before] + HIDDEN_MIN)
 		conn_hide(conn, encoded + shared[before], len - shared[before]);
-	mech_base64_free(encoded);
+	base64_free(encoded);
 	secret_wipe(padded, before + password->len);
 	free(padded);
 }
@@ -297,9 +298,9 @@ hide_password(struct conn *conn, const struct secret *password)
 	if (!secret_is_set(password))
 		return;
 	conn_hide(conn, password->data, password->len);
-	encoded = mech_base64_encode(password->data, password->len);
+	encoded = base64_encode(password->data, password->len);
 	conn_hide(conn, encoded, strlen(encoded));
-	mech_base64_free(encoded);
+	base64_free(encoded);
 	for (size_t before = 0; before < 3; before++)
 		hide_encoded(conn, password, before);
 }

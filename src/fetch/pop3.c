@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/digest.h"
 #include "base/quote.h"
@@ -228,14 +229,14 @@ queue_start(struct exchange *exchange, bool may_start)
 
 	exchange->holds_initial = initial->data != NULL;
 	if (initial->data != NULL && may_start) {
-		encoded = mech_base64_encode(initial->data, initial->len);
+		encoded = base64_encode(initial->data, initial->len);
 		buf_reserve(&command, strlen(name) + strlen(encoded) + 16);
 		/*
 		 * An empty initial response is "=", to tell it from none (RFC 5034 section
 		 * 4).
 		 */
 		buf_printf(&command, "AUTH %s %s", name, initial->len == 0 ? "=" : encoded);
-		mech_base64_free(encoded);
+		base64_free(encoded);
 	}
 	if (command.len != 0 && command.len + 2 <= COMMAND_MAX) {
 		snprintf(shown, sizeof(shown), "AUTH %s ****", name);
@@ -254,10 +255,10 @@ queue_start(struct exchange *exchange, bool may_start)
 static void
 queue_response(struct exchange *exchange, const struct mech_data *response, bool is_initial)
 {
-	char *encoded = mech_base64_encode(response->len == 0 ? "" : response->data, response->len);
+	char *encoded = base64_encode(response->len == 0 ? "" : response->data, response->len);
 
 	conn_queue_secret(exchange->conn, encoded, strlen(encoded), "****");
-	mech_base64_free(encoded);
+	base64_free(encoded);
 	exchange->sent_any = true;
 	if (is_proof(exchange, is_initial))
 		exchange->sent_proof = true;
@@ -287,8 +288,10 @@ answer_challenge(struct exchange *exchange, const char *text, size_t len, struct
 	size_t challenge_len;
 	int result;
 
-	if (mech_base64_decode(text, len, &challenge, &challenge_len, err) != 0) {
-		error_prefix(err, "challenge of %s", exchange->name);
+	if (!base64_decode(text, len, &challenge, &challenge_len)) {
+		error_set(err, ERROR_PROTOCOL,
+			"challenge of %s: the server's challenge is not valid base64",
+			exchange->name);
 		return cancel(exchange);
 	}
 	if (exchange->holds_initial) {

@@ -1,7 +1,5 @@
 #include "fetch/sasl.h"
 
-#include <assert.h>
-#include <limits.h>
 #include <malloc.h>
 #include <netinet/in.h>
 #include <resolv.h>
@@ -492,94 +490,4 @@ mech_free(struct mech *mech)
 		secret_wipe(mech->password, mech->password_size);
 	free(mech->password);
 	free(mech);
-}
-
-static const char base64_alphabet[] =
-	"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-char *
-mech_base64_encode(const void *data, size_t len)
-{
-	const unsigned char *in = data;
-	char *text, *out;
-
-	assert(len <= SIZE_MAX / 4);
-	text = out = xcalloc((len + 2) / 3 * 4 + 1, 1);
-	for (size_t i = 0; i < len; i += 3) {
-		size_t left = len - i;
-		uint32_t bits = (uint32_t)in[i] << 16;
-
-		if (left > 1)
-			bits |= (uint32_t)in[i + 1] << 8;
-		if (left > 2)
-			bits |= in[i + 2];
-		*out++ = base64_alphabet[bits >> 18];
-		*out++ = base64_alphabet[bits >> 12 & 63];
-		*out++ = left > 1 ? base64_alphabet[bits >> 6 & 63] : '=';
-		*out++ = left > 2 ? base64_alphabet[bits & 63] : '=';
-	}
-	return text;
-}
-
-void
-mech_base64_free(char *text)
-{
-	if (text != NULL)
-		secret_wipe(text, strlen(text));
-	free(text);
-}
-
-/* The value of one character of the alphabet, or -1. */
-static int
-base64_value(char c)
-{
-	const char *at = c != '\0' ? strchr(base64_alphabet, c) : NULL;
-
-	return at != NULL ? (int)(at - base64_alphabet) : -1;
-}
-
-/*
- * Four characters, the last `padding` of which are "=", to 3 - padding octets. False: a character
- * that does not belong there, or bits that the octets do not use and that are not zero.
- */
-static bool
-decode_group(const char group[static 4], size_t padding, char *out)
-{
-	uint32_t bits = 0;
-
-	for (size_t i = 0; i < 4; i++) {
-		int value = i < 4 - padding ? base64_value(group[i]) : 0;
-
-		if (value < 0)
-			return false;
-		bits = bits << 6 | (uint32_t)value;
-	}
-	for (size_t i = 0; i < 3 - padding; i++)
-		out[i] = (char)(bits >> (16 - 8 * i));
-	return (bits & ((1U << 8 * padding) - 1)) == 0;
-}
-
-int
-mech_base64_decode(
-	const char *text, size_t len, char **data_out, size_t *len_out, struct error *err)
-{
-	char *data = xcalloc(len / 4 * 3 + 1, 1);
-	size_t used = 0, padding = 0;
-	bool ok = len % 4 == 0;
-
-	while (ok && padding < 2 && padding < len && text[len - 1 - padding] == '=')
-		padding++;
-	for (size_t i = 0; ok && i < len; i += 4) {
-		size_t here = i + 4 == len ? padding : 0;
-
-		ok = decode_group(text + i, here, data + used);
-		used += 3 - here;
-	}
-	if (!ok) {
-		free(data);
-		return error_set(err, ERROR_PROTOCOL, "the server's challenge is not valid base64");
-	}
-	*data_out = data;
-	*len_out = used;
-	return 0;
 }

@@ -72,15 +72,4 @@ bool mech_is_done(const struct mech *mech);
 /* NULL is fine. */
 void mech_free(struct mech *mech);
 
-/* Base64 (RFC 4648 section 4): a new string that may hold secrets; mech_base64_free() wipes it. */
-char *mech_base64_encode(const void *data, size_t len);
-void mech_base64_free(char *text);
-
-/*
- * Strict decode into new memory, NUL-terminated beyond its length (caller frees); -1,
- * ERROR_PROTOCOL, for anything but canonical base64.
- */
-int mech_base64_decode(const char *text, size_t len, char **data_out, size_t *len_out,
-	struct error *err) __attribute__((warn_unused_result));
-
 #endif

@@ -15,12 +15,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/log.h"
 #include "base/xalloc.h"
 #include "fetch/fetcher.h"
 #include "fetch/pop3_parse.h"
-#include "fetch/sasl.h"
 #include "fuzz.h"
 #include "letter.h"
 #include "world.h"
@@ -104,7 +104,6 @@ static bool
 holds_password(const char *line, size_t len)
 {
 	const char *word = memrchr(line, ' ', len);
-	struct error ignored;
 	char *decoded = NULL;
 	size_t decoded_len = 0;
 	bool found;
@@ -112,8 +111,7 @@ holds_password(const char *line, size_t len)
 	if (memmem(line, len, PASSWORD, strlen(PASSWORD)) != NULL || strncmp(line, "APOP ", 5) == 0)
 		return true;
 	word = word != NULL ? word + 1 : line;
-	if (mech_base64_decode(
-		    word, len - (size_t)(word - line), &decoded, &decoded_len, &ignored) != 0)
+	if (!base64_decode(word, len - (size_t)(word - line), &decoded, &decoded_len))
 		return false;
 	/* CRAM-MD5 gives the user and 32 digits, SCRAM a proof. */
 	found = memmem(decoded, decoded_len, PASSWORD, strlen(PASSWORD)) != NULL ||

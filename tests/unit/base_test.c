@@ -8,6 +8,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/buf.h"
 #include "base/child.h"
 #include "base/clock.h"
@@ -456,6 +457,59 @@ a_killed_child_takes_its_group_along(void)
 	CHECK(clock_monotonic_ms() < deadline);
 }
 
+static void
+base64_is_that_of_the_rfc(void)
+{
+	static const struct {
+		const char *data;
+		size_t len;
+		const char *text;
+	} cases[] = {
+		{"",                 0, ""        },
+		{"f",                1, "Zg=="    },
+		{"fo",               2, "Zm8="    },
+		{"foo",              3, "Zm9v"    },
+		{"foob",             4, "Zm9vYg=="},
+		{"fooba",            5, "Zm9vYmE="},
+		{"foobar",           6, "Zm9vYmFy"},
+		{"\0\0",             2, "AAA="    },
+		{"\xff\xef\xfe\xfb", 4, "/+/++w=="},
+	};
+
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		char *text = base64_encode(cases[i].data, cases[i].len);
+		char *data;
+		size_t len;
+
+		CHECK_STR(text, cases[i].text);
+		if (CHECK(base64_decode(text, strlen(text), &data, &len))) {
+			CHECK_BYTES(data, len, cases[i].data, cases[i].len);
+			free(data);
+		}
+		base64_free(text);
+	}
+	base64_free(NULL);
+}
+
+/* pop3 rule 47: what is not canonical base64 ends the exchange. */
+static void
+base64_is_strict(void)
+{
+	static const char *const wrong[] = {"Z", "Zg", "Zg=", "Zm9", "Zm9vY", "=",
+		"==", "===", "====", "Z===", "A===", "AA=A", "Zg==Zg==", "Zm=v", "=m9v",
+		"Zm9v====", "Zh==", "Zm9=", "Zm9vYm9=", "Zm9-", "Zm9_", " Zm9v", "Zm9v ",
+		"Zm9v\r\n", "Zm\n9", "Zm9v=", "Zm9*", "Zm9\xff", "Zg==\n", "Z g="};
+	char *data;
+	size_t len;
+
+	for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+		if (!CHECK(!base64_decode(wrong[i], strlen(wrong[i]), &data, &len)))
+			fprintf(stderr, "\taccepted \"%s\"\n", wrong[i]);
+	}
+	CHECK(!base64_decode("Zm\0v", 4, &data, &len));
+	CHECK(!base64_decode("Zg\0=", 4, &data, &len));
+}
+
 int
 main(void)
 {
@@ -473,6 +527,8 @@ main(void)
 	strangers_text_is_quoted();
 	json_strings_are_escaped();
 	hex_digits_have_values();
+	base64_is_that_of_the_rfc();
+	base64_is_strict();
 	files_are_read_whole_or_refused();
 	a_replaced_file_is_whole_or_old();
 	folders_are_made_with_their_parents();
