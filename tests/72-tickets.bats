@@ -143,9 +143,14 @@ TLS$version"
 	done
 }
 
-@test "a whole handshake is made a day at least" {
+@test "a whole handshake is made a day at least, however often a session goes on" {
 	serve_tickets --tls
 	run_box
+	for hours in 5 10 15 20; do
+		run --separate-stderr later "+${hours}h" pophaul -v
+		assert_status 0
+		assert_resumed TLS1.3
+	done
 	run --separate-stderr later +25h pophaul -v
 	assert_status 0
 	assert_whole TLS1.3
@@ -204,7 +209,7 @@ TLS$version"
 		import hashlib, sys
 		with open(sys.argv[1], "rb") as file:
 		    whole = file.read()
-		magic = b"pophaul-ticket 1\n"
+		magic = b"pophaul-ticket 2\n"
 		assert whole.startswith(magic)
 		content = whole[len(magic) + 16:]
 		assert whole[len(magic):len(magic) + 16] == hashlib.sha256(content).digest()[:16]

@@ -540,7 +540,7 @@ fill_report(const struct deliverer *d, struct link_report *report)
 }
 
 void
-deliverer_take_ticket(const struct deliverer *d, struct secret *out)
+deliverer_take_ticket(struct deliverer *d, struct secret *out)
 {
 	resume_take(&d->resume, out);
 }

@@ -62,9 +62,9 @@ struct link_memory deliverer_memory(const struct deliverer *deliverer);
 
 /*
  * The ticket that the last session has left, for the fetcher; gone from the state then. Unset:
- * none, as in modes that change nothing.
+ * none, or one older than a day, as in modes that change nothing.
  */
-void deliverer_take_ticket(const struct deliverer *deliverer, struct secret *out);
+void deliverer_take_ticket(struct deliverer *deliverer, struct secret *out);
 
 /*
  * Before the session: the fetcher's process, a child of this one. A message at which it is killed

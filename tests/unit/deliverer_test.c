@@ -80,9 +80,10 @@ static char root[] = "/tmp/pophaul-deliverer-XXXXXX";
 static struct error err;
 static struct account account;
 static struct link_report report;
-static char out_text[65536]; /* what went to standard output */
-static unsigned renewals;    /* how often a fresh token was got */
-static bool has_no_token;    /* and whether that failed */
+static char out_text[65536];     /* what went to standard output */
+static unsigned renewals;        /* how often a fresh token was got */
+static bool has_no_token;        /* and whether that failed */
+static struct secret handed_out; /* to the last fetcher */
 
 static void
 fake_send(struct link *link)
@@ -359,6 +360,7 @@ run_mode(enum deliverer_mode mode, enum trick trick, bool verbose)
 	report = (struct link_report){0};
 	if (deliverer == NULL)
 		goto out;
+	deliverer_take_ticket(deliverer, &handed_out);
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
 	CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, texts) == 0);
 	fflush(NULL);
@@ -694,17 +696,78 @@ test_fetcher_taken_over(void)
 	}
 }
 
+/* The ticket that is kept, and when it was born; it is gone then. */
 static bool
-has_ticket(void)
+has_ticket_of(int64_t *born_out)
 {
 	char *state = xasprintf("%s/state", root);
 	struct secret kept = {0};
-	bool is_there = ticket_take(state, account.name, &kept, &err) == 0 && kept.len == 6 &&
-		memcmp(kept.data, "ticket", 6) == 0;
+	bool is_there = ticket_take(state, account.name, &kept, born_out, &err) == 0 &&
+		kept.len == 6 && memcmp(kept.data, "ticket", 6) == 0;
 
 	secret_release(&kept);
 	free(state);
 	return is_there;
+}
+
+static bool
+has_ticket(void)
+{
+	int64_t born;
+
+	return has_ticket_of(&born);
+}
+
+/* One of an earlier session. */
+static void
+leave_ticket(int64_t born)
+{
+	char *state = xasprintf("%s/state", root);
+	struct secret ticket = {0};
+
+	secret_set(&ticket, "before", 6);
+	CHECK(ticket_keep(state, account.name, &ticket, born, &err) == 0);
+	secret_release(&ticket);
+	free(state);
+}
+
+/*
+ * What a session that went on leaves is as old as what it went on with; the fetcher's word has no
+ * part in it. What is a day old, or not born yet, is handed to nobody.
+ */
+static void
+test_age_of_ticket(void)
+{
+	enum { DAY = 86400, MARGIN = 60 };
+	const int64_t now = clock_wall_seconds();
+	const struct {
+		int64_t born;
+		bool is_good;
+	} cases[] = {
+		{now - 1,            true },
+		{now - DAY + MARGIN, true },
+		{now - DAY,          false},
+		{now - 100 * DAY,    false},
+		{now + MARGIN,       false},
+		{0,                  false},
+		{-1,                 false},
+		{INT64_MIN + now,    false},
+		{INT64_MAX,          false},
+	};
+	int64_t born;
+
+	start(ACCOUNT_DEST_MAILDIR, ACCOUNT_KEEP_FOREVER);
+	arrive("a", "unique-one\n");
+	CHECK(run(TRICK_TICKET) == 0 && !secret_is_set(&handed_out));
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		leave_ticket(cases[i].born);
+		CHECK(run(TRICK_TICKET) == 0);
+		CHECK(secret_is_set(&handed_out) == cases[i].is_good);
+		secret_release(&handed_out);
+		if (!CHECK(has_ticket_of(&born)))
+			continue;
+		CHECK(cases[i].is_good ? born == cases[i].born : born >= now && born < now + DAY);
+	}
 }
 
 /* It stays for the next session, once, unless this one has failed or was only to look. */
@@ -920,6 +983,7 @@ main(void)
 	test_whose_fault_it_is();
 	test_fetcher_taken_over();
 	test_ticket();
+	test_age_of_ticket();
 	test_fresh_token();
 	test_pipe();
 	test_shows();

@@ -13,23 +13,27 @@
 #include "base/xalloc.h"
 #include "link/link.h"
 
-#define MAGIC "pophaul-ticket 1\n"
+#define MAGIC "pophaul-ticket 2\n"
 
+/* Octets only: no room between them. */
 struct head {
 	char magic[sizeof MAGIC - 1];
-	uint8_t digest[DIGEST_SIZE];
+	uint8_t digest[DIGEST_SIZE]; /* of what follows */
+	uint8_t born[sizeof(int64_t)];
 };
 
 static void
-make_head(struct head *head, const void *data, size_t len)
+make_head(struct head *head, const struct secret *ticket, int64_t born)
 {
 	struct digest_state *state = digest_new();
 	struct digest digest;
 
-	digest_add(state, data, len);
+	memcpy(head->magic, MAGIC, sizeof head->magic);
+	memcpy(head->born, &born, sizeof head->born);
+	digest_add(state, head->born, sizeof head->born);
+	digest_add(state, ticket->data, ticket->len);
 	digest_finish(state, &digest);
 	digest_free(state);
-	memcpy(head->magic, MAGIC, sizeof head->magic);
 	memcpy(head->digest, digest.bytes, sizeof head->digest);
 }
 
@@ -68,7 +72,7 @@ suspicion(const struct stat *st)
 }
 
 static int
-read_ticket(int fd, const char *path, struct secret *out, struct error *err)
+read_ticket(int fd, const char *path, struct secret *out, int64_t *born_out, struct error *err)
 {
 	struct head head, wanted;
 	const char *why;
@@ -82,7 +86,8 @@ read_ticket(int fd, const char *path, struct secret *out, struct error *err)
 	secret_make(out, (size_t)st.st_size - sizeof head);
 	if (read_exactly(fd, &head, sizeof head) == 0 &&
 		read_exactly(fd, out->data, out->len) == 0) {
-		make_head(&wanted, out->data, out->len);
+		memcpy(born_out, head.born, sizeof head.born);
+		make_head(&wanted, out, *born_out);
 		if (memcmp(&head, &wanted, sizeof head) == 0)
 			return 0;
 	}
@@ -91,7 +96,8 @@ read_ticket(int fd, const char *path, struct secret *out, struct error *err)
 }
 
 int
-ticket_take(const char *dir, const char *name, struct secret *out, struct error *err)
+ticket_take(
+	const char *dir, const char *name, struct secret *out, int64_t *born_out, struct error *err)
 {
 	char *path = xasprintf("%s/%s.ticket", dir, name);
 	/* O_NONBLOCK: a FIFO of that name must not hold us. */
@@ -99,7 +105,7 @@ ticket_take(const char *dir, const char *name, struct secret *out, struct error 
 	int result = 0;
 
 	if (fd >= 0)
-		result = read_ticket(fd, path, out, err);
+		result = read_ticket(fd, path, out, born_out, err);
 	else if (errno != ENOENT)
 		result = error_set_errno(err, ERROR_CREATE, "cannot open '%s'", path);
 	if (fd >= 0)
@@ -114,14 +120,14 @@ ticket_take(const char *dir, const char *name, struct secret *out, struct error 
 }
 
 static int
-write_ticket(const char *path, const struct secret *ticket, struct error *err)
+write_ticket(const char *path, const struct secret *ticket, int64_t born, struct error *err)
 {
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
 	struct head head;
 
 	if (fd < 0)
 		return error_set_errno(err, ERROR_CREATE, "cannot create '%s'", path);
-	make_head(&head, ticket->data, ticket->len);
+	make_head(&head, ticket, born);
 	if (file_write_all(fd, &head, sizeof head, path, err) != 0 ||
 		file_write_all(fd, ticket->data, ticket->len, path, err) != 0) {
 		close(fd);
@@ -131,7 +137,8 @@ write_ticket(const char *path, const struct secret *ticket, struct error *err)
 }
 
 int
-ticket_keep(const char *dir, const char *name, const struct secret *ticket, struct error *err)
+ticket_keep(const char *dir, const char *name, const struct secret *ticket, int64_t born,
+	struct error *err)
 {
 	char *path = xasprintf("%s/%s.ticket", dir, name);
 	char *temporary = xasprintf("%s.new", path);
@@ -141,7 +148,7 @@ ticket_keep(const char *dir, const char *name, const struct secret *ticket, stru
 	if (unlink(temporary) != 0 && errno != ENOENT)
 		error_set_errno(err, ERROR_CREATE, "cannot remove '%s'", temporary);
 	else
-		result = write_ticket(temporary, ticket, err);
+		result = write_ticket(temporary, ticket, born, err);
 	if (result == 0 && rename(temporary, path) != 0)
 		result = error_set_errno(
 			err, ERROR_WRITE, "cannot rename '%s' to '%s'", temporary, path);

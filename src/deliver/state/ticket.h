@@ -7,23 +7,26 @@
  *	ticket_keep()     when the session has gone well
  *
  * Under the account's lock. Nothing depends on it: it is never synced, and one that is torn,
- * damaged, or another's is removed and counts as none. So the file has a digest of what is in it.
+ * damaged, or another's is removed and counts as none. So the file has a digest of what is in it,
+ * the ticket and the date of its birth (resume.h).
  */
 #ifndef POPHAUL_DELIVER_STATE_TICKET_H
 #define POPHAUL_DELIVER_STATE_TICKET_H
+
+#include <stdint.h>
 
 #include "base/error.h"
 #include "base/secret.h"
 
 /*
- * `out` is set when there is one. -1: there is a file that is none (ERROR_WRITE, ERROR_CREATE),
+ * `out` and `born_out` are set when there is one. -1: there is a file that is none (ERROR_WRITE, ERROR_CREATE),
  * for the log; it is gone then, if that could be.
  */
-int ticket_take(const char *dir, const char *name, struct secret *out, struct error *err)
-	__attribute__((warn_unused_result));
+int ticket_take(const char *dir, const char *name, struct secret *out, int64_t *born_out,
+	struct error *err) __attribute__((warn_unused_result));
 
 /* Readable by its owner alone, there whole or not at all. ERROR_CREATE, ERROR_WRITE. */
-int ticket_keep(const char *dir, const char *name, const struct secret *ticket, struct error *err)
-	__attribute__((warn_unused_result));
+int ticket_keep(const char *dir, const char *name, const struct secret *ticket, int64_t born,
+	struct error *err) __attribute__((warn_unused_result));
 
 #endif

@@ -4,27 +4,17 @@
 #include <string.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
 #include "link/link.h"
 
-/* Twelve times a year is what certificates last at the shortest: a day late matters to nobody. */
-#define LIFE_SECONDS 86400
-
 /* More than all authorities of the world together; a bigger file is bound by its name alone. */
 #define FILE_SIZE_MAX ((size_t)16 * 1024 * 1024)
-
-struct head {
-	struct digest settings;
-	int64_t verified; /* when the last whole handshake was, wall seconds */
-};
 
 static struct {
 	struct digest settings;
 	bool is_bound;
 	struct secret offered; /* what GnuTLS packed */
-	int64_t verified;      /* of what was offered, or of the session that it began */
 	bool has_failed;
 } ticket;
 
@@ -90,18 +80,11 @@ tlsticket_bind(const struct account *account)
 void
 tlsticket_offer(struct secret *kept)
 {
-	int64_t now = clock_wall_seconds();
-	struct head head;
+	const size_t head_len = sizeof ticket.settings;
 
-	if (ticket.is_bound && kept->len > sizeof head) {
-		memcpy(&head, kept->data, sizeof head);
-		if (memcmp(&head.settings, &ticket.settings, sizeof head.settings) == 0 &&
-			head.verified <= now && now - head.verified < LIFE_SECONDS) {
-			secret_set(
-				&ticket.offered, kept->data + sizeof head, kept->len - sizeof head);
-			ticket.verified = head.verified;
-		}
-	}
+	if (ticket.is_bound && kept->len > head_len &&
+		memcmp(kept->data, &ticket.settings, head_len) == 0)
+		secret_set(&ticket.offered, kept->data + head_len, kept->len - head_len);
 	secret_release(kept);
 }
 
@@ -121,11 +104,7 @@ bool
 tlsticket_make(gnutls_session_t session, struct secret *out)
 {
 	bool is_late = gnutls_protocol_get_version(session) >= GNUTLS_TLS1_3;
-	bool was_resumed = gnutls_session_is_resumed(session) != 0;
-	struct head head = {
-		.settings = ticket.settings,
-		.verified = was_resumed ? ticket.verified : clock_wall_seconds(),
-	};
+	const size_t head_len = sizeof ticket.settings;
 	gnutls_datum_t data = {0};
 
 	/* Without one GnuTLS would wait for it, or give four octets that mean nothing. */
@@ -135,10 +114,10 @@ tlsticket_make(gnutls_session_t session, struct secret *out)
 		return false;
 	if (gnutls_session_get_data2(session, &data) != 0)
 		return false;
-	if (data.size != 0 && sizeof head + data.size <= LINK_TICKET_MAX) {
-		secret_make(out, sizeof head + data.size);
-		memcpy(out->data, &head, sizeof head);
-		memcpy(out->data + sizeof head, data.data, data.size);
+	if (data.size != 0 && head_len + data.size <= LINK_TICKET_MAX) {
+		secret_make(out, head_len + data.size);
+		memcpy(out->data, &ticket.settings, head_len);
+		memcpy(out->data + head_len, data.data, data.size);
 	}
 	secret_wipe(data.data, data.size);
 	gnutls_free(data.data);

@@ -9,11 +9,10 @@
  *
  * A ticket stands for a handshake that was verified then, and nothing more: tls.c verifies the
  * server of a resumed session again, as it does every other's. What is kept comes from a file, so
- * nothing of it is believed. It is used for an account of the very same settings only, once,
- * and not for ever: after a day there is a whole handshake, in which a server shows a new
- * certificate, and what its authority now says of it.
+ * nothing of it is believed. It is used for an account of the very same settings only, and once.
+ * How long is not for this process to say: who keeps it does.
  *
- * Kept is: DIGEST (of the settings), when the last whole handshake was, what GnuTLS packs.
+ * Kept is: DIGEST (of the settings), what GnuTLS packs.
  */
 #ifndef POPHAUL_FETCH_WIRE_TLSTICKET_H
 #define POPHAUL_FETCH_WIRE_TLSTICKET_H
@@ -27,7 +26,7 @@
 /* Bind tickets to what decides on trust and identity: settings, and what is in their files. */
 void tlsticket_bind(const struct account *account);
 
-/* Take what was kept; it is wiped here if it is for another account or too old. */
+/* Take what was kept; it is wiped here if it is for other settings. */
 void tlsticket_offer(struct secret *kept);
 
 /*
