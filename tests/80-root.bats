@@ -233,6 +233,36 @@ modes() {
 	refute_output_has socket
 }
 
+@test "a user's commands have no terminal: what they type would be typed by root, what root types be theirs" {
+	give nobody home
+	cat >type <<-'EOF'
+		#!/usr/bin/env python3
+		import fcntl, os, sys, termios
+		said = open(sys.argv[1], "w")
+		for path in "/dev/tty", "/dev/fd/2":
+		    try:
+		        terminal = os.open(path, os.O_RDWR | os.O_NOCTTY) if path == "/dev/tty" else 2
+		        fcntl.ioctl(terminal, termios.TIOCSTI, b"x")
+		        print("typed at", path, file=said)
+		    except OSError:
+		        print("nothing typed at", path, file=said)
+		print("writes only" if fcntl.fcntl(2, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY else "reads", file=said)
+		if sys.argv[2:]:
+		    print(os.isatty(2), file=said)
+		    print("secret")
+	EOF
+	chmod 755 type
+	serve 'message "Subject: a\n\na\n"'
+	use 'run-as = "nobody"' "deliver = \"pipe:$WORLD/type $FOLDER/piped\"" 'password =' \
+		"password-command = \"$WORLD/type $FOLDER/asked password\""
+	run timeout -k 5 60 python3 -c 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))' \
+		"$POPHAUL" </dev/null
+	assert_status 0
+	assert_output_has '1 message'
+	assert_equal "$(cat home/asked)" $'nothing typed at /dev/tty\nnothing typed at /dev/fd/2\nwrites only\nTrue'
+	assert_equal "$(cat home/piped)" $'nothing typed at /dev/tty\nnothing typed at /dev/fd/2\nwrites only'
+}
+
 @test "a command of root's has to be said to be: status 78, with the line and what to do" {
 	serve 'message "Subject: a\n\na\n"'
 	printf 'account "home" {\n\thost = "%s" port = %s tls = "none" user = "jane"\n\tpassword = "secret" deliver = "pipe:id -u"\n}\n' "$HOST" "$PORT" | write_config

@@ -156,10 +156,38 @@ set_environment(const struct privilege_user *user)
 	setenv("PATH", USER_PATH, 1);
 }
 
+/*
+ * Whoever shares root's terminal types at its keyboard: TIOCSTI puts octets there for root's shell
+ * to read. So there is none any more, and a message can still be written to it, nothing be read.
+ */
+static int
+leave_terminal(struct error *err)
+{
+	int fd;
+
+	if (setsid() < 0)
+		return error_set_errno(err, ERROR_SYSTEM, "cannot leave root's terminal");
+	if (!isatty(STDERR_FILENO))
+		return 0;
+	fd = open("/proc/self/fd/2", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0)
+		fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	if (fd < 0 || dup2(fd, STDERR_FILENO) < 0) {
+		error_set_errno(err, ERROR_SYSTEM, "cannot leave root's terminal");
+		if (fd >= 0)
+			close(fd);
+		return -1;
+	}
+	close(fd);
+	return 0;
+}
+
 int
 privilege_become_user(const struct privilege_user *user, struct error *err)
 {
 	assert(user->uid != 0);
+	if (leave_terminal(err) != 0)
+		return -1;
 	if (initgroups(user->name, user->gid) != 0 || set_ids(user->uid, user->gid, 0) != 0)
 		return error_set_errno(err, ERROR_SYSTEM, "cannot become user '%s'", user->name);
 	if (!is_settled(user->uid, user->gid))
@@ -210,6 +238,8 @@ privilege_become_nobody(struct error *err)
 		uid = entry->pw_uid;
 		gid = entry->pw_gid;
 	}
+	if (leave_terminal(err) != 0)
+		return -1;
 	if (keeps_chroot)
 		empty_folder = open_empty_folder();
 	/* Only what may be lost for ever, in case anything is ever executed; not all may do that. */

@@ -50,7 +50,8 @@ bool privilege_is_root(void);
  * Be that user (not root) and nobody else, for ever: user, group, all of the user's groups; HOME,
  * USER, LOGNAME, SHELL and a PATH of the system's, and besides them only what tells language, time
  * zone and Kerberos' realms (KRB5_CONFIG); the home as working folder (else /); files for the user
- * alone unless a mode says otherwise; not to be looked into by that user's other processes. Clears
+ * alone unless a mode says otherwise; not to be looked into by that user's other processes; in a
+ * session without a terminal, so that the caller must lead no process group. Clears
  * PR_SET_PDEATHSIG, as the kernel does. ERROR_SYSTEM: the process is half changed and has to end.
  */
 int privilege_become_user(const struct privilege_user *user, struct error *err)
@@ -59,8 +60,8 @@ int privilege_become_user(const struct privilege_user *user, struct error *err)
 /*
  * Be the user `pophaul`, or where there is none `nobody`: no groups, no capability but
  * CAP_SYS_CHROOT if there was that, and a descriptor of a folder without entries, name or
- * permissions for privilege_empty_root(). Clears PR_SET_PDEATHSIG. ERROR_SYSTEM: the process has to
- * end.
+ * permissions for privilege_empty_root(). Without a terminal, too. Clears PR_SET_PDEATHSIG.
+ * ERROR_SYSTEM: the process has to end.
  */
 int privilege_become_nobody(struct error *err) __attribute__((warn_unused_result));
 
