@@ -671,3 +671,34 @@ as_host() {
 		assert_status 9
 	done
 }
+
+@test "started by one who ignores children and blocks signals: a command's mail comes once, and a signal ends a run" {
+	cat >started-oddly <<-'EOF'
+		#!/usr/bin/env python3
+		import os, signal, sys
+		signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+		signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+		os.execv(sys.argv[1], sys.argv[1:])
+	EOF
+	chmod 700 started-oddly
+	mails 1 2
+	serve "${MAILS[@]}"
+	use "$(deliver_to pipe)"
+	# It is started as the child of python itself: timeout(1) would set things right.
+	for _ in 1 2; do
+		run --separate-stderr ./started-oddly "$BUILD/pophaul" --quiet
+		assert_status 0
+		assert_equal "$stderr" ''
+		assert_equal "$(mail taken)" '1 2'
+	done
+	serve "touch $PWD/there" "await $PWD/go"
+	use "$(deliver_to pipe)"
+	./started-oddly "$BUILD/pophaul" --quiet </dev/null >background.out 2>background.err 3>&- &
+	RUN=$!
+	SERVER_PIDS+=("$RUN")
+	wait_until 10 test -e there
+	kill "$RUN"
+	timeout 10 tail --pid="$RUN" -f /dev/null || kill -KILL "$RUN"
+	end_run
+	assert_status 75
+}

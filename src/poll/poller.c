@@ -63,6 +63,7 @@ catch_signals(void)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
 	struct sigaction action = {.sa_handler = count_signal}, old;
+	sigset_t none;
 
 	sigemptyset(&action.sa_mask);
 	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
@@ -74,6 +75,14 @@ catch_signals(void)
 	sigaction(SIGPIPE, &action, NULL);
 	/* Beyond a limit on files' sizes a write fails as on a full disk; it must not kill. */
 	sigaction(SIGXFSZ, &action, NULL);
+	/*
+	 * Some who start us ignore their children, or block signals, and both is inherited: what a
+	 * command's end says of its message must not get lost, nor a signal to stop.
+	 */
+	action.sa_handler = SIG_DFL;
+	sigaction(SIGCHLD, &action, NULL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
 /* Who lists mail for a reader that has left, head(1) for instance, may stop. */
