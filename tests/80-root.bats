@@ -137,6 +137,20 @@ unprivileged() {
 	assert_stderr_has 'the worker process was killed by signal 9 (Killed)'
 }
 
+@test "a fetcher that cannot be started is none that the poller could end: no other process is taken for it" {
+	serve 'message "Subject: a\n\na\n"'
+	{
+		account one "deliver = \"maildir:$WORLD/Maildir\""
+		account two "deliver = \"maildir:$WORLD/Maildir\""
+	} | write_config
+	# The first pair of the poller and of each worker is not to be had.
+	run --separate-stderr strace -f -o trace -e trace=socketpair,pidfd_open \
+		-e inject=socketpair:error=ENFILE:when=1 timeout -k 5 60 "$POPHAUL" --quiet
+	assert_status 71
+	[ "$(grep -c 'socketpair(.*INJECTED' trace)" -eq 2 ]
+	assert_equal "$(sed -n 's/.*\(pidfd_open([^,]*\).*/\1/p' trace)" 'pidfd_open(-1'
+}
+
 @test "for a login with Kerberos the fetcher is the user of run-as, whose tickets it needs" {
 	give mail home
 	serve "touch $WORLD/there" "await $WORLD/go" 'send +OK hello' 'message "Subject: a\n\na\n"'

@@ -221,7 +221,8 @@ be_worker(const struct account *account, const struct worker_settings *settings,
 	int64_t started = clock_monotonic_ms();
 	struct link_report report = {0};
 	struct error err = {.class = ERROR_BUG};
-	struct launch launch;
+	/* Of no process, should none be started: root's poller would end another one. */
+	struct launch launch = {.pid = -1, .fd = -1};
 	struct link *poller;
 	bool has_launched;
 	int result;
