@@ -302,9 +302,11 @@ worker_finish(struct worker *worker, bool has_reported, struct error *err)
 	int status = 0;
 
 	link_free(worker->link);
-	/* A worker that breaks the link's rules has not ended by itself. */
-	if (!has_reported)
-		kill(worker->pid, SIGKILL);
+	/*
+	 * One that breaks the link's rules has not ended by itself; one that has said all may have
+	 * been stopped by its user just then, and all accounts would wait.
+	 */
+	kill(worker->pid, SIGKILL);
 	while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
 		continue;
 	/* It has nobody to speak to any more; the worker may not have had the right to end it. */

@@ -60,8 +60,8 @@ int worker_start(struct worker *worker, const struct account *account,
 void worker_stop(const struct worker *worker, bool at_once);
 
 /*
- * Reap it and close its link. `has_reported`: its LINK_REPORT came, so it is ending by
- * itself. Otherwise -1 and ERROR_BUG that tells how it ended.
+ * End it at once, reap it and close its link. `has_reported`: its LINK_REPORT came, so it had
+ * nothing left to do. Otherwise -1 and ERROR_BUG that tells how it ended.
  */
 int worker_finish(struct worker *worker, bool has_reported, struct error *err)
 	__attribute__((warn_unused_result));

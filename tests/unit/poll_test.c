@@ -1,7 +1,13 @@
+#include <signal.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
 #include "poll/drain.h"
 #include "poll/limits.h"
 #include "poll/progress.h"
 #include "poll/report.h"
+#include "poll/worker.h"
 
 #include "check.h"
 
@@ -185,6 +191,27 @@ drain_goes_on_while_something_new_comes(void)
 	}
 }
 
+/* Who may send it signals is the user of run-as, and the poller waits for no one else meanwhile. */
+static void
+a_worker_that_is_stopped_behind_its_report_is_not_waited_for(void)
+{
+	struct worker worker = {.fetcher = -1};
+	struct error err;
+	int ends[2], status;
+
+	CHECK(socketpair(AF_UNIX, SOCK_STREAM, 0, ends) == 0);
+	worker.pid = fork();
+	if (worker.pid == 0) {
+		raise(SIGSTOP);
+		_exit(0);
+	}
+	CHECK(waitpid(worker.pid, &status, WUNTRACED) == worker.pid && WIFSTOPPED(status));
+	close(ends[1]);
+	worker.link = link_new(ends[0]);
+	CHECK(worker_finish(&worker, true, &err) == 0);
+	CHECK(worker.pid == 0);
+}
+
 int
 main(void)
 {
@@ -195,5 +222,6 @@ main(void)
 	drain_adds_up_sessions();
 	drain_goes_on_while_something_new_comes();
 	jobs_limit_what_hosts_would_allow();
+	a_worker_that_is_stopped_behind_its_report_is_not_waited_for();
 	return check_done();
 }
