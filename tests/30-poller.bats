@@ -579,3 +579,19 @@ secrets_in() {
 	end_run
 	assert_status 77
 }
+
+@test "more accounts at once than there may be open files: all come, by a higher limit or one after another" {
+	mails 1
+	serve "${MAILS[@]}"
+	{
+		printf '%s\n' 'jobs = 1000' 'per-host = 1000'
+		for i in $(seq 60); do account "$i" "deliver = \"maildir:$HOME/$i\""; done
+	} | write_config
+	for limit in '-S -n 48' '-n 48'; do
+		rm -rf -- "$STATE" [1-9]*
+		run --separate-stderr bash -c "ulimit $limit && exec timeout -k 5 60 $POPHAUL --quiet"
+		assert_status 0
+		assert_equal "$stderr" ''
+		assert_equal "$(count_files [1-9]*/new)" 60
+	done
+}

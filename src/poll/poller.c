@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/buf.h"
@@ -20,6 +21,10 @@
 
 /* Stopped workers are told again this often: a signal may fall just before a wait. */
 #define TICK_MS PROGRESS_INTERVAL_MS
+
+/* Descriptors for each worker (a link, a handle of its fetcher), and besides them. */
+#define WORKER_DESCRIPTORS 2
+#define OTHER_DESCRIPTORS  32
 
 /* One account's run. */
 struct slot {
@@ -423,6 +428,28 @@ final_status(const struct pass *pass)
 	return status;
 }
 
+/*
+ * So many workers at once as there can be descriptors for, whose limit is most often 1024 and may be
+ * raised by ourselves: else the last accounts of many would fail in each run anew.
+ */
+static unsigned
+affordable_jobs(unsigned jobs)
+{
+	rlim_t wanted = (rlim_t)jobs * WORKER_DESCRIPTORS + OTHER_DESCRIPTORS;
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted)
+		return jobs;
+	limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0 && getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		return 1;
+	if (limit.rlim_cur >= wanted)
+		return jobs;
+	if (limit.rlim_cur < OTHER_DESCRIPTORS + WORKER_DESCRIPTORS)
+		return 1;
+	return (unsigned)(limit.rlim_cur - OTHER_DESCRIPTORS) / WORKER_DESCRIPTORS;
+}
+
 int
 poller_run(const struct poller_settings *settings)
 {
@@ -443,8 +470,8 @@ poller_run(const struct poller_settings *settings)
 		log_error("%s", err.text);
 		return error_exit_status(err.class);
 	}
-	limits_init(&pass.limits, settings->accounts, settings->count, settings->jobs,
-		settings->per_host);
+	limits_init(&pass.limits, settings->accounts, settings->count,
+		affordable_jobs(settings->jobs), settings->per_host);
 	progress_init(&pass.progress, settings->shows_progress);
 	pass.drains = xcalloc(settings->count, sizeof *pass.drains);
 	pass.slots = xcalloc(settings->jobs, sizeof *pass.slots);
