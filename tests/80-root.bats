@@ -375,6 +375,50 @@ now_for() {
 	assert_equal "$(find "$STATE" -name '*.uidl')" "$STATE/mail/home.uidl"
 }
 
+# start_stopped CONFIGURATION INJECTION WHO…: a run that stops at a system call; the processes are STOPPED.
+start_stopped() {
+	strace -f -o trace -e trace="${2%%:*}" -e inject="$2:signal=SIGSTOP:when=1" \
+		timeout -k 5 60 "$POPHAUL" -c "$1" --quiet </dev/null >run.out 2>run.err 3>&- &
+	RUN=$!
+	SERVER_PIDS+=("$RUN")
+	wait_until 10 eval "[ \"\$(grep -cs 'stopped by SIGSTOP' trace)\" -eq $3 ]"
+	mapfile -t STOPPED < <(sed -n 's/ .*stopped by SIGSTOP.*//p' trace)
+}
+
+@test "a run that is about to open a state where another configuration has it: no mail comes again" {
+	give nobody his
+	give mail hers
+	mails 1 2
+	serve "${MAILS[@]}"
+	use 'run-as = "mail"' "deliver = \"maildir:$WORLD/hers/Maildir\""
+	cp "$CONF" new
+	use 'run-as = "nobody"' "deliver = \"maildir:$WORLD/his/Maildir\""
+	cp "$CONF" old
+	use "deliver = \"maildir:$WORLD/Maildir\""
+	poll -c "$CONF"
+	assert_status 0
+	# Root's, before it has the lock: it sees that the state has gone.
+	start_stopped "$CONF" flock:error=EINTR 1
+	poll -c old
+	assert_status 0
+	kill -CONT "${STOPPED[@]}"
+	end_run
+	assert_status 75
+	assert_equal "$(count_files Maildir/new) $(count_files his hers)" '2 0'
+	# A user's, before it is the user: nobody takes the state.
+	start_stopped old setresuid 2
+	poll -c new
+	assert_status 75
+	kill -CONT "${STOPPED[@]}"
+	end_run
+	assert_status 0
+	poll -c new
+	assert_status 0
+	poll -c "$CONF"
+	assert_status 0
+	assert_equal "$(count_files Maildir/new) $(count_files his/Maildir/new hers/Maildir/new)" '2 0'
+}
+
 @test "a state is taken over whole, at whatever step the one before has died" {
 	local call
 

@@ -28,6 +28,7 @@ struct place {
 	char *file, *moving, *copy, *ticket; /* names in folders */
 	char *lock, *record;                 /* paths */
 	int top;                             /* state_dir */
+	int claim;                           /* the root place's lock, for a user's; else -1 */
 };
 
 static const char *
@@ -50,6 +51,7 @@ init(struct place *p, const char *state_dir, const char *name, const struct priv
 		.lock = xasprintf("%s/%s.lock", state_dir, name),
 		.record = xasprintf("%s/%s.user", state_dir, name),
 		.top = -1,
+		.claim = -1,
 	};
 }
 
@@ -386,15 +388,18 @@ take(struct place *p, bool only_look, struct error *err)
 		return -1;
 	if (is_in_place(p, &in_place, err) != 0)
 		goto out;
-	if (in_place || only_look) {
+	if (only_look || (in_place && p->user == NULL)) {
 		result = in_place ? 0 : look(p, err);
 		goto out;
 	}
 	lock = file_lock(p->lock, err);
-	if (lock >= 0)
-		result = move(p, p->user != NULL ? folder : p->top, err);
+	if (lock < 0 || is_in_place(p, &in_place, err) != 0)
+		goto out;
+	result = in_place ? 0 : move(p, p->user != NULL ? folder : p->top, err);
 out:
-	if (lock >= 0)
+	if (result == 0 && p->user != NULL)
+		p->claim = lock;
+	else if (lock >= 0)
 		close(lock);
 	if (folder >= 0)
 		close(folder);
@@ -403,7 +408,7 @@ out:
 
 int
 place_take(const char *state_dir, const char *name, const struct privilege_user *user,
-	bool only_look, char **dir_out, struct error *err)
+	bool only_look, char **dir_out, int *claim_out, struct error *err)
 {
 	struct place place;
 	int result;
@@ -414,6 +419,26 @@ place_take(const char *state_dir, const char *name, const struct privilege_user 
 		*dir_out = xasprintf("%s/%s", state_dir, user->name);
 	else if (result == 0)
 		*dir_out = xstrdup(state_dir);
+	*claim_out = place.claim;
+	release(&place);
+	return result;
+}
+
+int
+place_check_roots(const char *state_dir, const char *name, struct error *err)
+{
+	struct place place;
+	bool in_place = false;
+	int result;
+
+	init(&place, state_dir, name, NULL);
+	result = open_top(&place, true, err);
+	if (result == 0)
+		result = is_in_place(&place, &in_place, err);
+	if (result == 0 && !in_place)
+		result = error_set(err, ERROR_BUSY,
+			"another pophaul, with another run-as for this account, has just taken its "
+			"state over");
 	release(&place);
 	return result;
 }

@@ -21,6 +21,14 @@
  * and the next one begins at the second. No session begins before the fourth. The lock is the root
  * place's NAME.lock, and at the first step that of the old place too. What else is kept beside a
  * state (a TLS ticket) is removed, not moved.
+ *
+ * A run with an older configuration may be about to open the state where it was. To find nothing
+ * there would be to fetch all mail again, so between looking where it is and having the session's
+ * lock on it nobody may take it over:
+ *
+ *	place_take()          a user's: root's NAME.lock, too, is held from here …
+ *	close(claim)          … until the state is open
+ *	place_check_roots()   root's: that lock is the session's; once it is held, look again
  */
 #ifndef POPHAUL_POLL_PLACE_H
 #define POPHAUL_POLL_PLACE_H
@@ -34,9 +42,15 @@
  * By root: the folder of the account's state, absolute, in `dir_out` (the caller frees), made if it
  * is missing, with the state in it if there is any. `user` NULL: root itself. `only_look`: nothing
  * is made or moved; a state that would have to be is ERROR_BUSY. Also ERROR_BUSY: somebody works on
- * the state; ERROR_CREATE, ERROR_WRITE: a folder or file is not as it has to be.
+ * the state; ERROR_CREATE, ERROR_WRITE: a folder or file is not as it has to be. *claim_out: to be
+ * closed when the state is open or has failed to; -1 for root's, when only looking, and on failure.
  */
 int place_take(const char *state_dir, const char *name, const struct privilege_user *user,
-	bool only_look, char **dir_out, struct error *err) __attribute__((warn_unused_result));
+	bool only_look, char **dir_out, int *claim_out, struct error *err)
+	__attribute__((warn_unused_result));
+
+/* Whether the state that root has open under its lock is still the account's: else ERROR_BUSY. */
+int place_check_roots(const char *state_dir, const char *name, struct error *err)
+	__attribute__((warn_unused_result));
 
 #endif

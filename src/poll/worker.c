@@ -113,6 +113,8 @@ wipe_secrets(const struct worker_settings *settings, const struct account *but)
 /* Where the deliverer's state is, and what root has read for it. */
 struct ground {
 	char *state_dir;
+	int claim;     /* of a user's place (place.h), until the state is open; else -1 */
+	bool is_roots; /* the place is root's own, and may be changed */
 	struct secret password;
 	bool has_password; /* whether it is in `password` already, should there be one */
 };
@@ -129,7 +131,7 @@ become_user(const struct account *account, const struct worker_settings *setting
 	if (privilege_find_user(account->run_as.name, &user, err) != 0)
 		return -1;
 	result = place_take(settings->state_dir, account->name, &user,
-		settings->mode != WORKER_FETCH, &ground->state_dir, err);
+		settings->mode != WORKER_FETCH, &ground->state_dir, &ground->claim, err);
 	if (result == 0 && credential_is_roots_to_read(account)) {
 		result = credential_resolve_as_root(account, &ground->password, &found, err);
 		ground->has_password = true;
@@ -154,8 +156,26 @@ take_ground(const struct account *account, const struct worker_settings *setting
 	if (account->run_as.name != NULL && account->run_as.uid != geteuid())
 		return become_user(account, settings, ground, err);
 	/* Root's own, but it may have been another's before. */
+	ground->is_roots = settings->mode == WORKER_FETCH;
 	return place_take(settings->state_dir, account->name, NULL, settings->mode != WORKER_FETCH,
-		&ground->state_dir, err);
+		&ground->state_dir, &ground->claim, err);
+}
+
+/* The state and the destination, under the session's lock. NULL and `err` as of deliverer_open(). */
+static struct deliverer *
+open_deliverer(const struct account *account, const struct deliverer_settings *how,
+	struct ground *ground, struct error *err)
+{
+	struct deliverer *deliverer = deliverer_open(account, how, err);
+
+	if (ground->claim >= 0)
+		close(ground->claim);
+	ground->claim = -1;
+	if (deliverer == NULL || !ground->is_roots ||
+		place_check_roots(ground->state_dir, account->name, err) == 0)
+		return deliverer;
+	deliverer_free(deliverer);
+	return NULL;
 }
 
 /* What a session needs besides the state; the fetcher waits for it. */
@@ -182,7 +202,7 @@ static int
 run_session(const struct account *account, const struct worker_settings *settings,
 	struct launch *launch, struct link *poller, struct link_report *report, struct error *err)
 {
-	struct ground ground = {0};
+	struct ground ground = {.claim = -1};
 	struct deliverer_settings how = {
 		.mode = mode_of(settings),
 		.verbose = settings->verbose,
@@ -200,7 +220,7 @@ run_session(const struct account *account, const struct worker_settings *setting
 	result = take_ground(account, settings, &ground, err);
 	how.state_dir = ground.state_dir;
 	if (result == 0)
-		deliverer = deliverer_open(account, &how, err);
+		deliverer = open_deliverer(account, &how, &ground, err);
 	if (deliverer == NULL || start_session(deliverer, launch, account, &ground, err) != 0)
 		result = -1;
 	/* One copy is left, the fetcher's. */
@@ -211,6 +231,8 @@ run_session(const struct account *account, const struct worker_settings *setting
 	else
 		launch_end(launch, false, &ignored);
 	deliverer_free(deliverer);
+	if (ground.claim >= 0)
+		close(ground.claim);
 	free(ground.state_dir);
 	return result;
 }
