@@ -37,13 +37,14 @@ install_everything() {
 		[ -e "$BIN/bats" ] || printf '#!%s\necho Bats 1.8.2\n' "$SH" > "$BIN/bats"
 		for command in cc make pkg-config certtool bash bats dovecot procmail maildrop python3 \
 			openssl faketime strace valgrind script timeout readelf git clang-format clang-tidy cppcheck \
-			shellcheck mandoc ctags clang afl-fuzz krb5kdc kadmin.local kadmind kinit; do
+			shellcheck mandoc ctags clang afl-fuzz krb5kdc kadmin.local kadmind kinit \
+			curl softhsm2-util; do
 			[ -e "$BIN/$command" ] || printf '#!%s\n' "$SH" > "$BIN/$command"
 			chmod +x "$BIN/$command"
 		done
 		mkdir -p "$ROOT/usr/lib/sasl2" "$ROOT/usr/lib/dovecot/modules/auth"
 		touch "$ROOT"/usr/lib/sasl2/libplain.so "$ROOT"/usr/lib/sasl2/libscram.so "$ROOT"/usr/lib/sasl2/libgssapiv2.so
-		touch "$ROOT/usr/lib/dovecot/pop3-login" "$ROOT/usr/lib/dovecot/modules/auth/libmech_gssapi.so"
+		touch "$ROOT/usr/lib/libnss_wrapper.so" "$ROOT/usr/lib/dovecot/pop3-login" "$ROOT/usr/lib/dovecot/modules/auth/libmech_gssapi.so"
 	SH
 }
 

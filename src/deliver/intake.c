@@ -58,9 +58,13 @@ give_token(struct intake *intake, const struct link_frame *frame, struct error *
 		intake->settings->renew_token == NULL || !account_has_token(intake->account))
 		return peer_out_of_turn(frame, err);
 	intake->gave_token = true;
-	/* The server's refusal, of which the fetcher tells, stays the session's error. */
-	if (intake->settings->renew_token(intake->account, &token, &failure) != 0)
+	if (intake->settings->renew_token(intake->account, &token, &failure) != 0) {
+		if (peer_is_interrupted(intake->peer))
+			return error_set(err, ERROR_INTERRUPTED,
+				"interrupted while a fresh token was waited for");
+		/* The server's refusal, of which the fetcher tells, stays the session's error. */
 		log_warn("no fresh token: %s", failure.text);
+	}
 	result = peer_send_token(intake->peer, &token, err);
 	secret_release(&token);
 	return result;

@@ -45,7 +45,7 @@ struct handover {
 	uint64_t ticket_len;
 };
 
-/* All of it; false when the other side is gone before that. */
+/* All of it; false when the other side is gone before that, and errno is 0 then, or on an error. */
 static bool
 read_all(int fd, void *data, size_t len)
 {
@@ -56,6 +56,8 @@ read_all(int fd, void *data, size_t len)
 
 		if (n < 0 && errno == EINTR)
 			continue;
+		if (n == 0)
+			errno = 0;
 		if (n <= 0)
 			return false;
 		p += n;
@@ -127,8 +129,13 @@ be_fetcher(const struct account *account, struct account *const *accounts, size_
 	trouble = open_null(&err) != 0 || fetcher_settle(account, &err) != 0;
 	/* A change of user takes it away. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (!take_over(fd, &terms, &password))
+	errno = 0;
+	if (!take_over(fd, &terms, &password)) {
+		/* A worker that has ended, or found that there is nothing to do, has said why. */
+		if (errno != 0)
+			log_error("cannot hear the worker: %s", strerror(errno));
 		_exit(EX_OK);
+	}
 	link = link_new(fd);
 	if (trouble)
 		status = fetcher_fail(link, &err);

@@ -84,7 +84,7 @@ open_top(struct place *p, bool only_look, struct error *err)
 	mode_t pass = p->user != NULL ? S_IXGRP | S_IXOTH : 0;
 
 	if (!only_look && file_make_dirs(p->state_dir, S_IRWXU | pass, err) != 0)
-		return -1;
+		return error_prefix(err, "state-dir '%s'", p->state_dir);
 	p->top = open(p->state_dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (p->top < 0 && errno == ENOENT && only_look)
 		return 0;
