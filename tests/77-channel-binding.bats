@@ -81,6 +81,28 @@ readonly WITHOUT_EMS=NORMAL:-VERS-ALL:+VERS-TLS1.2:%NO_SESSION_HASH
 	EOT
 }
 
+@test "a login is bound to a TLS session that is resumed as to any other" {
+	local priority version binding
+
+	while read -r priority version binding; do
+		start_saslpop tickets=yes "priority=$priority" "binding=$binding"
+		fetch
+		assert_status 0
+		assert_equal "$(seen tls)" "$version"
+		: >"$SASLPOP_LOG"
+		poll
+		assert_status 0
+		assert_equal "$(seen tls)" "$version resumed"
+		assert_equal "$(seen login)" 'jane@localhost SCRAM-SHA-512-PLUS'
+		[[ $(seen hello) == "p=$binding,,n=jane,r="* ]] || fail "$(cat "$SASLPOP_LOG")"
+		stop_servers
+	done <<-EOT
+		NORMAL:-VERS-ALL:+VERS-TLS1.3 TLS1.3 tls-exporter
+		NORMAL:-VERS-ALL:+VERS-TLS1.2 TLS1.2 tls-unique
+		$WITHOUT_EMS TLS1.2 tls-server-end-point
+	EOT
+}
+
 @test "each -PLUS mechanism works by name, and each SCRAM beside it without binding" {
 	local auth
 

@@ -11,9 +11,10 @@
  *	binding     what it binds to: tls-exporter, tls-unique, tls-server-end-point, or none; without it
  *	            as RFC 9266 says
  *	layer       yes: it would like a security layer of SASL's own
+ *	tickets     yes: TLS sessions may go on
  *	user, password
  *
- * LOG gets "tls VERSION", "hello TEXT" (the client's first response, but for what is no letter),
+ * LOG gets "tls VERSION", with "resumed" behind it if it is that, "hello TEXT" (the client's first response, but for what is no letter),
  * "login USER MECHANISM", "layer BITS" and "refused MECHANISM: WHY".
  */
 #include <arpa/inet.h>
@@ -38,10 +39,14 @@
 static const char message[] = "Subject: by SASL\r\n\r\nhello\r\n";
 
 static struct {
-	const char *priority, *mechanisms, *binding, *layer, *user, *password;
-} settings = {"NORMAL", NULL, NULL, "no", "jane", "secret"};
+	const char *priority, *mechanisms, *binding, *layer, *tickets, *user, *password;
+} settings = {"NORMAL", NULL, NULL, "no", "no", "jane", "secret"};
 
 static FILE *log_file;
+static gnutls_datum_t ticket_key;
+
+/* What tls-server-end-point is of the one certificate. GnuTLS does not know it in a resumed session. */
+static gnutls_datum_t end_point;
 
 struct session {
 	gnutls_session_t tls;
@@ -178,6 +183,27 @@ hear(struct session *session)
 
 /* SASL */
 
+static bool
+get_binding(struct session *session, gnutls_channel_binding_t kind)
+{
+	gnutls_datum_t *data = &session->binding_data;
+
+	if (kind != GNUTLS_CB_TLS_SERVER_END_POINT)
+		return gnutls_session_channel_binding(session->tls, kind, data) == 0;
+	if (gnutls_session_is_resumed(session->tls) == 0) {
+		gnutls_free(end_point.data);
+		end_point.data = NULL;
+		if (gnutls_session_channel_binding(session->tls, kind, &end_point) != 0)
+			return false;
+	}
+	data->data = gnutls_malloc(end_point.size);
+	if (end_point.data == NULL || data->data == NULL)
+		return false;
+	data->size = end_point.size;
+	memcpy(data->data, end_point.data, end_point.size);
+	return true;
+}
+
 static void
 set_binding(struct session *session)
 {
@@ -197,8 +223,7 @@ set_binding(struct session *session)
 	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
 		if (strcmp(kinds[i].name, wanted) != 0)
 			continue;
-		if (gnutls_session_channel_binding(
-			    session->tls, kinds[i].kind, &session->binding_data) != 0)
+		if (!get_binding(session, kinds[i].kind))
 			fail(wanted, "this connection has none");
 		session->binding = (sasl_channel_binding_t){
 			.name = wanted,
@@ -364,12 +389,15 @@ serve(int fd, gnutls_certificate_credentials_t credentials)
 		fail(settings.priority, "not a priority of GnuTLS");
 	gnutls_credentials_set(session.tls, GNUTLS_CRD_CERTIFICATE, credentials);
 	gnutls_transport_set_int(session.tls, fd);
+	if (strcmp(settings.tickets, "yes") == 0)
+		gnutls_session_ticket_enable_server(session.tls, &ticket_key);
 	gnutls_handshake_set_timeout(session.tls, 10000);
 	do
 		code = gnutls_handshake(session.tls);
 	while (code < 0 && gnutls_error_is_fatal(code) == 0);
 	if (code == 0) {
-		note("tls %s", gnutls_protocol_get_name(gnutls_protocol_get_version(session.tls)));
+		note("tls %s%s", gnutls_protocol_get_name(gnutls_protocol_get_version(session.tls)),
+			gnutls_session_is_resumed(session.tls) != 0 ? " resumed" : "");
 		set_up_sasl(&session);
 		say(&session, "+OK saslpop");
 		while (hear(&session))
@@ -393,6 +421,7 @@ take_setting(char *text)
 		{"mechanisms", &settings.mechanisms},
 		{"binding",    &settings.binding   },
 		{"layer",      &settings.layer     },
+		{"tickets",    &settings.tickets   },
 		{"user",       &settings.user      },
 		{"password",   &settings.password  },
 	};
@@ -451,7 +480,8 @@ main(int argc, char **argv)
 		fail(argv[4], "cannot be opened");
 	if (gnutls_certificate_allocate_credentials(&credentials) != 0 ||
 		gnutls_certificate_set_x509_key_file(
-			credentials, argv[1], argv[2], GNUTLS_X509_FMT_PEM) != 0)
+			credentials, argv[1], argv[2], GNUTLS_X509_FMT_PEM) != 0 ||
+		gnutls_session_ticket_key_generate(&ticket_key) != 0)
 		fail(argv[1], "no certificate and key");
 	sasl_auxprop_add_plugin("one", init_plug);
 	if (sasl_server_init(callbacks, "saslpop") != SASL_OK)
