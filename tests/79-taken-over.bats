@@ -46,7 +46,7 @@ deleted-unsettled|70|out of turn|keep = never
 gone-at-once|70|out of turn|keep = never
 quitting-without-deletions|70|out of turn|
 well-without-listing|70|says that all is well without a listing|
-well-without-mail|0||
+well-without-mail|70|says that all is well, and 3 messages that it was to fetch did not come|
 listed-again|70|out of turn|
 rows-unlisted|70|sent too many rows|
 row-twice|70|sent message 1 twice|

@@ -465,7 +465,8 @@ run_session(struct deliverer *d, struct error *err)
 		welcome_check_server(d->account, d->roster.has_uidl, &refusal) != 0;
 	if (!is_refused && make_plan(d, err) != 0)
 		return -1;
-	if (send_plan(d, is_refused, err) != 0 || carry_out(d, err) != 0)
+	if (send_plan(d, is_refused, err) != 0 || carry_out(d, err) != 0 ||
+		farewell_check_well(&d->roster, &d->peer, err) != 0)
 		return -1;
 	if (is_refused)
 		*err = refusal;

@@ -73,6 +73,22 @@ farewell_take_gone(struct farewell *farewell, struct roster *roster, struct uidl
 }
 
 int
+farewell_check_well(const struct roster *roster, const struct peer *peer, struct error *err)
+{
+	size_t owed = 0;
+
+	for (size_t i = 0; i < roster->count; i++)
+		owed += roster->states[i] == MESSAGE_AWAITED || roster->states[i] == MESSAGE_HEAD ||
+			roster->states[i] == MESSAGE_OPEN;
+	if (owed == 0 || peer->is_stopped)
+		return 0;
+	return error_set(err, ERROR_BUG,
+		"the fetcher says that all is well, and %zu message%s that it was to fetch did not "
+		"come",
+		owed, plural(owed));
+}
+
+int
 farewell_add_vanished(const struct farewell *farewell, struct roster *roster,
 	const struct peer *peer, struct error *err)
 {

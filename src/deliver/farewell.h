@@ -42,6 +42,13 @@ int farewell_take_gone(struct farewell *farewell, struct roster *roster, struct 
 	const struct link_frame *frame, struct error *err) __attribute__((warn_unused_result));
 
 /*
+ * The fetcher says that all is well: then all that it was asked for has come or was refused, unless
+ * it was told to stop. ERROR_BUG: something has not.
+ */
+int farewell_check_well(const struct roster *roster, const struct peer *peer, struct error *err)
+	__attribute__((warn_unused_result));
+
+/*
  * Record what this listing has shown to be no longer there, once all that can be compared is.
  * ERROR_WRITE.
  */

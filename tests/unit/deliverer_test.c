@@ -49,6 +49,7 @@ enum trick {
 	TRICK_TOKEN,            /* the token is refused, and a fresh one asked for */
 	TRICK_NO_TOKEN,         /* the same, and there is none */
 	TRICK_TICKET,           /* one for the next TLS session */
+	TRICK_LEAVE_OUT,        /* the last message, and all is said to be well */
 	TRICK_DATA_FIRST,       /* from here on: a fetcher that was taken over */
 	TRICK_BEGIN_TWICE,
 	TRICK_BEGIN_UNLISTED,
@@ -69,6 +70,7 @@ enum trick {
 	TRICK_TICKET_TWICE,
 	TRICK_TICKET_HUGE,
 	TRICK_TICKET_EARLY,
+	TRICK_LEAVE_OPEN, /* the same, but for its beginning */
 	TRICK_COUNT
 };
 
@@ -238,13 +240,19 @@ fake_transfer(struct link *link, enum trick trick, uint32_t *doomed)
 			wanted[count++] = frame.number;
 		else if (frame.type == LINK_ACTION && frame.u.verb == LINK_VERB_DELETE)
 			doomed[deletions++] = frame.number;
-		else if (frame.type == LINK_ACTION)
+		else if (frame.type == LINK_ACTION && trick != TRICK_LEAVE_OUT)
 			link_put_text(link, LINK_HEAD, frame.number, "Subject: a\33[31m\n\n", 17);
 	}
 	fake_abuse(link, trick);
 	for (size_t i = 0; i < count; i++) {
 		if (trick == TRICK_REFUSE && i == 0) {
 			link_put_text(link, LINK_REFUSED, wanted[i], "no\33", 3);
+			continue;
+		}
+		if (trick == TRICK_LEAVE_OUT && i == count - 1)
+			continue;
+		if (trick == TRICK_LEAVE_OPEN && i == count - 1) {
+			link_put_number(link, LINK_BEGIN, wanted[i]);
 			continue;
 		}
 		if (trick == TRICK_CUT && i == count - 1) {
@@ -782,6 +790,26 @@ test_ticket(void)
 	CHECK(run(TRICK_TICKET_HUGE) == -1 && err.class == ERROR_BUG && !has_ticket());
 }
 
+/* What did not come is told of, even if the fetcher does not; what has come counts. */
+static void
+test_left_out(void)
+{
+	start(ACCOUNT_DEST_MAILDIR, ACCOUNT_KEEP_FOREVER);
+	arrive("a", "unique-one\n");
+	CHECK(run_mode(DELIVERER_LIST, TRICK_LEAVE_OUT, false) == 0);
+	CHECK(run_mode(DELIVERER_LIST, TRICK_LEAVE_OUT, true) == -1 && err.class == ERROR_BUG);
+	arrive("b", "unique-two\n");
+	arrive("c", "unique-three\n");
+	CHECK(run(TRICK_LEAVE_OUT) == -1 && err.class == ERROR_BUG);
+	CHECK_STR(err.text,
+		"the fetcher says that all is well, and 1 message that it was to fetch "
+		"did not come");
+	CHECK(report.fetched == 2 && copies_of("unique-two") == 1);
+	CHECK(run(TRICK_LEAVE_OPEN) == -1 && err.class == ERROR_BUG);
+	CHECK(count_broken() == 0);
+	CHECK(run(TRICK_NONE) == 0 && report.fetched == 1 && copies_of("unique-three") == 1);
+}
+
 /* Whoever has taken the fetcher over makes no command run but the token's, and that once. */
 static void
 test_fresh_token(void)
@@ -984,6 +1012,7 @@ main(void)
 	test_fetcher_taken_over();
 	test_ticket();
 	test_age_of_ticket();
+	test_left_out();
 	test_fresh_token();
 	test_pipe();
 	test_shows();
