@@ -445,6 +445,41 @@ start_stopped() {
 	done
 }
 
+@test "what a user's state says of a session that died cuts no mailbox of whoever gets the state" {
+	local died='10 9f86d081884c7d659a2feaa0c55ad015 uid-9'
+
+	give nobody his
+	give mail hers
+	mails 1
+	serve "${MAILS[@]}"
+	printf 'From x Thu Jan  1 00:00:05 1970\nSubject: a mail of root\n\n' >mbox
+	cp mbox before
+	use 'run-as = "nobody"' "deliver = \"maildir:$WORLD/his/Maildir\""
+	poll
+	assert_status 0
+	# Torn, as it looks: less is there than was to come.
+	printf '%s\n' "dest mbox:$WORLD/mbox" "try 0-9999-9f86d081884c7d659a2feaa0c55ad015-5-x $died" \
+		>>"$STATE/nobody/home.uidl"
+	use "deliver = \"maildir:$WORLD/Maildir\""
+	poll
+	assert_status 0
+	cmp mbox before
+	# A real one, in a Maildir that the next user cannot look into.
+	use 'run-as = "nobody"' "deliver = \"maildir:$WORLD/his/Maildir\""
+	poll
+	assert_status 0
+	printf '%s\n' "dest maildir:$WORLD/his/Maildir" "try 1795287600.M1P1.x,S=5 $died" >>"$STATE/nobody/home.uidl"
+	use 'run-as = "mail"' "deliver = \"maildir:$WORLD/hers/Maildir\""
+	poll -v
+	assert_status 0
+	assert_stderr_has "another user's session died while delivering 1 message: fetched once more"
+	assert_equal "$(count_files Maildir/new) $(count_files hers/Maildir/new) $(count_files his/Maildir/new)" '0 0 1'
+	# It is said once, and what died since then is looked for again.
+	poll -v
+	refute_stderr_has "another user's session"
+	[ ! -e "$STATE/mail/home.taken" ]
+}
+
 @test "nobody can give another's account a state, nor root's files to himself" {
 	give games games
 	give mail mail

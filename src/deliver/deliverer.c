@@ -84,9 +84,16 @@ open_state(struct deliverer *d, struct error *err)
 static int
 open_destination(struct deliverer *d, struct error *err)
 {
-	size_t settled, delivered;
+	size_t dropped, settled, delivered;
 	int64_t owner;
 
+	if (welcome_drop_others_tries(
+		    d->settings->state_dir, d->account->name, d->uidl, &dropped, err) != 0)
+		return -1;
+	if (dropped != 0)
+		log_info("another user's session died while delivering %zu message%s: fetched once "
+			 "more",
+			dropped, plural(dropped));
 	if (welcome_settle_tries(d->account, d->uidl, &settled, &delivered, err) != 0)
 		return -1;
 	if (settled != 0)

@@ -1,11 +1,15 @@
 #include "deliver/welcome.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/file.h"
 #include "base/xalloc.h"
 #include "deliver/dest/dest.h"
 #include "link/link.h"
@@ -172,6 +176,31 @@ welcome_settle_tries(const struct account *account, struct uidl *uidl, size_t *s
 	*settled_out = count;
 	uidl_clear_tries(uidl);
 	return uidl_commit(uidl, err);
+}
+
+int
+welcome_drop_others_tries(const char *state_dir, const char *name, struct uidl *uidl,
+	size_t *count_out, struct error *err)
+{
+	char *path = xasprintf("%s/%s.taken", state_dir, name);
+	struct stat st;
+	int result = 0;
+
+	*count_out = 0;
+	if (lstat(path, &st) == 0) {
+		*count_out = uidl_try_count(uidl);
+		uidl_clear_tries(uidl);
+		result = uidl_commit(uidl, err);
+		if (result == 0 && unlink(path) != 0)
+			result = error_set_errno(err, ERROR_WRITE, "cannot remove '%s'", path);
+		/* Back after a power cut, it would be about this session's. */
+		if (result == 0)
+			result = file_sync_dir(state_dir, err);
+	} else if (errno != ENOENT) {
+		result = error_set_errno(err, ERROR_WRITE, "cannot examine '%s'", path);
+	}
+	free(path);
+	return result;
 }
 
 struct link_memory

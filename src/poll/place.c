@@ -24,11 +24,11 @@
 struct place {
 	const char *state_dir;
 	const char *name;
-	const struct privilege_user *user;   /* NULL: root */
-	char *file, *moving, *copy, *ticket; /* names in folders */
-	char *lock, *record;                 /* paths */
-	int top;                             /* state_dir */
-	int claim;                           /* the root place's lock, for a user's; else -1 */
+	const struct privilege_user *user;           /* NULL: root */
+	char *file, *moving, *copy, *ticket, *taken; /* names in folders */
+	char *lock, *record;                         /* paths */
+	int top;                                     /* state_dir */
+	int claim; /* the root place's lock, for a user's; else -1 */
 };
 
 static const char *
@@ -48,6 +48,7 @@ init(struct place *p, const char *state_dir, const char *name, const struct priv
 		.moving = xasprintf("%s.uidl.moving", name),
 		.copy = xasprintf("%s.uidl.copy", name),
 		.ticket = xasprintf("%s.ticket", name),
+		.taken = xasprintf("%s.taken", name),
 		.lock = xasprintf("%s/%s.lock", state_dir, name),
 		.record = xasprintf("%s/%s.user", state_dir, name),
 		.top = -1,
@@ -64,6 +65,7 @@ release(struct place *p)
 	free(p->moving);
 	free(p->copy);
 	free(p->ticket);
+	free(p->taken);
 	free(p->lock);
 	free(p->record);
 }
@@ -272,6 +274,38 @@ copy_octets(int from, int to, const char *what, struct error *err)
 	return result;
 }
 
+/* A new file in root's folder, the user's own; the descriptor. */
+static int
+create_own(const struct place *p, const char *name, struct error *err)
+{
+	int fd = -1;
+
+	if (unlinkat(p->top, name, 0) == 0 || errno == ENOENT)
+		fd = openat(
+			p->top, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, S_IRUSR | S_IWUSR);
+	if (fd >= 0 && (p->user == NULL || fchown(fd, p->user->uid, p->user->gid) == 0))
+		return fd;
+	error_set_errno(err, ERROR_CREATE, "cannot create '%s/%s'", p->state_dir, name);
+	if (fd >= 0)
+		close(fd);
+	return -1;
+}
+
+/* That what the next session finds in `folder` was another's: see deliver/welcome.h. */
+static int
+mark_taken(const struct place *p, int folder, struct error *err)
+{
+	int fd = create_own(p, p->taken, err);
+
+	if (fd < 0)
+		return -1;
+	close(fd);
+	if (renameat(p->top, p->taken, folder, p->taken) == 0 && fsync(folder) == 0)
+		return 0;
+	return error_set_errno(err, ERROR_WRITE, "cannot move '%s' into '%s/%s'", p->taken,
+		p->state_dir, name_of(p->user));
+}
+
 /* Step 2, into `folder`; the copy is made in root's, and moved there when it is whole. */
 static int
 copy_moving(const struct place *p, int folder, struct error *err)
@@ -287,17 +321,10 @@ copy_moving(const struct place *p, int folder, struct error *err)
 			p->state_dir, p->moving);
 		goto out;
 	}
-	if (unlinkat(p->top, p->copy, 0) == 0 || errno == ENOENT)
-		to = openat(p->top, p->copy, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
-			S_IRUSR | S_IWUSR);
-	if (to < 0) {
-		error_set_errno(err, ERROR_CREATE, "cannot create '%s/%s'", p->state_dir, p->copy);
+	to = create_own(p, p->copy, err);
+	if (to < 0 || copy_octets(from, to, p->moving, err) != 0 || mark_taken(p, folder, err) != 0)
 		goto out;
-	}
-	if (copy_octets(from, to, p->moving, err) != 0)
-		goto out;
-	if ((p->user != NULL && fchown(to, p->user->uid, p->user->gid) != 0) || fsync(to) != 0 ||
-		renameat(p->top, p->copy, folder, p->file) != 0 || fsync(folder) != 0)
+	if (fsync(to) != 0 || renameat(p->top, p->copy, folder, p->file) != 0 || fsync(folder) != 0)
 		error_set_errno(err, ERROR_WRITE, "cannot move state file '%s' into '%s/%s'",
 			p->file, p->state_dir, name_of(p->user));
 	else

@@ -20,7 +20,8 @@
  * As long as there is a NAME.uidl.moving, it is the state: each step may be the last of a process
  * and the next one begins at the second. No session begins before the fourth. The lock is the root
  * place's NAME.lock, and at the first step that of the old place too. What else is kept beside a
- * state (a TLS ticket) is removed, not moved.
+ * state (a TLS ticket) is removed, not moved. An empty NAME.taken is put beside the copy, before it
+ * is there: what the one before was delivering, and where, is no longer looked at (welcome.h).
  *
  * A run with an older configuration may be about to open the state where it was. To find nothing
  * there would be to fetch all mail again, so between looking where it is and having the session's
