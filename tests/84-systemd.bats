@@ -49,11 +49,11 @@ copy_units() {
 	needs_analyze
 	local call unit sets denied
 
-	for unit in "$UNITS"/*.service; do
+	for unit in "$UNITS"/*.service "$UNITS"/../pophaul.service; do
 		sets=$(sed -n 's/^SystemCallFilter=\([^~]\)/\1/p' "$unit")
 		denied=$(sed -n 's/^SystemCallFilter=~//p' "$unit")
 		for call in seccomp landlock_create_ruleset landlock_restrict_self landlock_add_rule prctl clone3 fchdir socket \
-			$([[ $unit != */pophaul.service ]] || echo setresuid setresgid setgroups capset chroot pidfd_send_signal fchown); do
+			$([[ $unit != */system/pophaul.service ]] || echo setresuid setresgid setgroups capset chroot pidfd_send_signal fchown); do
 			# shellcheck disable=SC2086 # lists of words
 			allows $call $sets || fail "$unit lacks $call"
 			# shellcheck disable=SC2086 # lists of words
