@@ -181,6 +181,15 @@ leaves|71|ended without a word|'
 	assert_output_has "\"error\":\"$CONF, $CONF, $CONF, $STATE/other.uidl"
 }
 
+@test "what is typed at the terminal is not the fetcher's, which tells its errors there" {
+	attacker home keys | write_config
+	printf 'typed\n' >typed
+	run timeout -k 5 60 script -qec "$POPHAUL" /dev/null <typed
+	assert_status 0
+	assert_output_has 'the thief at the terminal'
+	assert_equal "$(mail_of home)" '1 2 3'
+}
+
 @test "a listing without end takes no more memory than the longest real one" {
 	for attack in rows-without-end ids-without-end; do
 		attacker home $attack | write_config

@@ -614,6 +614,28 @@ descriptors(void)
 	put_result(true, ERROR_BUG, "");
 }
 
+/* What somebody types at the terminal that it tells its errors to. */
+static void
+keys(void)
+{
+	static const char told[] = "the thief at the terminal\n";
+	char key;
+
+	if (isatty(STDERR_FILENO) == 0)
+		put_result(false, ERROR_BUG, "standard error is no terminal");
+	for (int fd = 0; fd <= STDERR_FILENO; fd++) {
+		if (isatty(fd) == 0)
+			continue;
+		fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+		if (read(fd, &key, 1) >= 0 || errno != EBADF)
+			put_result(false, ERROR_BUG, "keys can be read");
+	}
+	if (write(STDERR_FILENO, told, sizeof told - 1) < 0)
+		put_result(false, ERROR_BUG, "errors cannot be told");
+	be_honest();
+	put_result(true, ERROR_BUG, "");
+}
+
 /* ---- what messages and ids say ---- */
 
 /* The ids are opaque: this is mail like any other, and known the next time. */
@@ -811,6 +833,7 @@ static const struct {
 	{"silence",		    silence                   },
 	{"deaf",		       deaf		      },
 	{"descriptors",                descriptors               },
+	{"keys",		       keys		      },
 	{"ids-as-paths",               ids_as_paths              },
 	{"senders",		    senders                   },
 	{"terminal",                   terminal                  },
