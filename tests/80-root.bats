@@ -122,6 +122,19 @@ unprivileged() {
 	assert_stderr_has "pophaul: home: tls-trust-file '$WORLD/none.pem' cannot be read: No such file or directory"
 }
 
+@test "a file of TLS that its user makes a device is not read to its end by root" {
+	give nobody his
+	ln -s /dev/zero his/zero
+	start_fakepop --tls -e 'message "Subject: a\n\na\n"'
+	for option in tls-trust-file tls-cert; do
+		use 'run-as = "nobody"' "deliver = \"maildir:$WORLD/his/Maildir\"" 'tls = implicit' \
+			"$option = \"$WORLD/his/zero\"" 'connect-timeout = 1s' 'timeout = 1s'
+		poll
+		assert_status 78
+		assert_equal "$stderr" "pophaul: home: $option: '$WORLD/his/zero' is not a regular file"
+	done
+}
+
 @test "a fetcher that root's worker may not end is ended by the poller, a dead worker's too" {
 	serve "touch $WORLD/there" stall
 	use "deliver = \"maildir:$WORLD/Maildir\"" 'timeout = 1s' 'session-limit = 1s'

@@ -9,10 +9,15 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/buf.h"
+#include "base/file.h"
 #include "base/quote.h"
 #include "base/secret.h"
 #include "base/xalloc.h"
 #include "fetch/wire/tlstrust.h"
+
+/* A chain of long certificates, and as much again. */
+#define FILE_SIZE_MAX ((size_t)1024 * 1024)
 
 static bool
 is_url(const char *location)
@@ -126,13 +131,68 @@ refuse_key(const struct account *account, const char *key, int code, struct erro
 	}
 }
 
+/* Its room is reserved at once, for a growing buffer leaves copies of a key behind. */
+static int
+read_file(const char *option, const char *path, struct buf *out, struct error *err)
+{
+	(void)buf_reserve(out, FILE_SIZE_MAX + (size_t)2 * 65536);
+	if (file_read_whole(path, FILE_SIZE_MAX, out, NULL, err) == 0)
+		return 0;
+	err->class = ERROR_CONFIG;
+	return error_prefix(err, "%s", option);
+}
+
+static void
+release_file(struct buf *text)
+{
+	if (text->base != NULL)
+		secret_wipe(text->base, text->size);
+	buf_release(text);
+}
+
+/* GnuTLS itself would read a device to its end. -1: `err`; else *code_out is the library's. */
+static int
+load_files(const struct account *account, const char *key, const char *option,
+	gnutls_certificate_credentials_t credentials, int *code_out, struct error *err)
+{
+	struct buf cert_text = {0}, key_text = {0};
+	gnutls_datum_t cert_data, key_data;
+	int result = -1;
+
+	if (read_file("tls-cert", account->tls_cert, &cert_text, err) == 0 &&
+		read_file(option, key, &key_text, err) == 0) {
+		cert_data.data = (unsigned char *)buf_data(&cert_text);
+		cert_data.size = (unsigned)cert_text.len;
+		key_data.data = (unsigned char *)buf_data(&key_text);
+		key_data.size = (unsigned)key_text.len;
+		*code_out = gnutls_certificate_set_x509_key_mem2(credentials, &cert_data, &key_data,
+			GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN);
+		result = 0;
+	}
+	release_file(&cert_text);
+	release_file(&key_text);
+	return result;
+}
+
+/* At least one of them is an object of a token. */
+static int
+load_from_token(const char *cert, const char *key, gnutls_certificate_credentials_t credentials)
+{
+	char *cert_place = make_location(cert), *key_place = make_location(key);
+	int code = gnutls_certificate_set_x509_key_file2(
+		credentials, cert_place, key_place, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN);
+
+	free_location(cert_place);
+	free_location(key_place);
+	return code;
+}
+
 int
 tlsown_load(const struct account *account, gnutls_certificate_credentials_t credentials,
 	struct error *err)
 {
 	const char *key = account->tls_key != NULL ? account->tls_key : account->tls_cert;
 	const char *option = account->tls_key != NULL ? "tls-key" : "tls-cert";
-	char *cert_place, *key_place;
 	int code;
 
 	if (account->tls_cert == NULL)
@@ -140,11 +200,9 @@ tlsown_load(const struct account *account, gnutls_certificate_credentials_t cred
 	if (check_readable("tls-cert", account->tls_cert, err) != 0 ||
 		check_readable(option, key, err) != 0)
 		return -1;
-	cert_place = make_location(account->tls_cert);
-	key_place = make_location(key);
-	code = gnutls_certificate_set_x509_key_file2(
-		credentials, cert_place, key_place, GNUTLS_X509_FMT_PEM, NULL, GNUTLS_PKCS_PLAIN);
-	free_location(cert_place);
-	free_location(key_place);
+	if (is_url(account->tls_cert) || is_url(key))
+		code = load_from_token(account->tls_cert, key, credentials);
+	else if (load_files(account, key, option, credentials, &code, err) != 0)
+		return -1;
 	return code >= 0 ? check_private(option, key, err) : refuse_key(account, key, code, err);
 }

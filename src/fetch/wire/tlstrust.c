@@ -32,6 +32,9 @@
 /* Public authorities' lists have up to 10 MB and more. */
 #define CRL_FILE_MAX ((size_t)256 * 1024 * 1024)
 
+/* More than all authorities of the world together. */
+#define TRUST_FILE_MAX ((size_t)16 * 1024 * 1024)
+
 #define PIN_SIZE 32 /* of a SHA-256 */
 
 static gnutls_certificate_credentials_t system_credentials;
@@ -83,12 +86,25 @@ tlstrust_prepare(bool needs_system_trust, struct error *err)
 static int
 load_trust_file(const char *path, struct error *err)
 {
-	/* GnuTLS does not tell why a file cannot be read. */
+	struct buf text = {0};
+	gnutls_datum_t data;
+	int count;
+
 	if (access(path, R_OK) != 0)
 		return error_set_errno(
 			err, ERROR_CONFIG, "tls-trust-file '%s' cannot be read", path);
-	if (gnutls_certificate_set_x509_trust_file(loaded.credentials, path, GNUTLS_X509_FMT_PEM) >
-		0)
+	/* GnuTLS would read a device to its end. */
+	if (file_read_whole(path, TRUST_FILE_MAX, &text, NULL, err) != 0) {
+		err->class = ERROR_CONFIG;
+		buf_release(&text);
+		return error_prefix(err, "tls-trust-file");
+	}
+	data.data = (unsigned char *)buf_data(&text);
+	data.size = (unsigned)text.len;
+	count = gnutls_certificate_set_x509_trust_mem(
+		loaded.credentials, &data, GNUTLS_X509_FMT_PEM);
+	buf_release(&text);
+	if (count > 0)
 		return 0;
 	return error_set(
 		err, ERROR_CONFIG, "tls-trust-file '%s' holds no certificate in PEM format", path);
