@@ -135,6 +135,33 @@ unprivileged() {
 	done
 }
 
+@test "a key of root's is shown for no user who has only made a link to it" {
+	give nobody his
+	start_fakepop --tls -e 'message "Subject: a\n\na\n"'
+	cat "$CERT_FILE" "$KEY_FILE" >roots.pem
+	cp roots.pem his/own.pem
+	cp roots.pem his/third.pem
+	chmod 600 roots.pem his/*.pem
+	chown nobody his/own.pem
+	chown mail his/third.pem
+	ln -s "$WORLD/roots.pem" his/link.pem
+	with() {
+		use 'run-as = "nobody"' "deliver = \"maildir:$WORLD/his/Maildir\"" 'tls = implicit' \
+			"tls-trust-file = \"$CA_FILE\"" "tls-cert = \"$1\""
+		poll
+	}
+	with "$WORLD/his/link.pem"
+	assert_status 78
+	assert_equal "$stderr" "pophaul: home: tls-cert: '$WORLD/his/link.pem' is root's, on a path that others can change"
+	with "$WORLD/his/third.pem"
+	assert_status 78
+	assert_equal "$stderr" "pophaul: home: tls-cert: '$WORLD/his/third.pem' belongs neither to the user of run-as nor to root"
+	with "$WORLD/his/own.pem"
+	assert_status 0
+	with "$WORLD/roots.pem"
+	assert_status 0
+}
+
 @test "a fetcher that root's worker may not end is ended by the poller, a dead worker's too" {
 	serve "touch $WORLD/there" stall
 	use "deliver = \"maildir:$WORLD/Maildir\"" 'timeout = 1s' 'session-limit = 1s'

@@ -131,12 +131,32 @@ refuse_key(const struct account *account, const char *key, int code, struct erro
 	}
 }
 
+/* Root would show a server that it has a key which the user of run-as has only made a link to. */
+static int
+check_whose(
+	const struct account *account, const char *path, const struct stat *st, struct error *err)
+{
+	uid_t uid = account->run_as.uid;
+
+	if (account->run_as.name == NULL || uid == 0 || geteuid() != 0 || st->st_uid == uid ||
+		(st->st_uid == 0 && file_is_in_roots_hands(path)))
+		return 0;
+	return error_set(err, ERROR_CONFIG,
+		st->st_uid == 0 ? "'%s' is root's, on a path that others can change"
+				: "'%s' belongs neither to the user of run-as nor to root",
+		path);
+}
+
 /* Its room is reserved at once, for a growing buffer leaves copies of a key behind. */
 static int
-read_file(const char *option, const char *path, struct buf *out, struct error *err)
+read_file(const struct account *account, const char *option, const char *path, struct buf *out,
+	struct error *err)
 {
+	struct stat st;
+
 	(void)buf_reserve(out, FILE_SIZE_MAX + (size_t)2 * 65536);
-	if (file_read_whole(path, FILE_SIZE_MAX, out, NULL, err) == 0)
+	if (file_read_whole(path, FILE_SIZE_MAX, out, &st, err) == 0 &&
+		check_whose(account, path, &st, err) == 0)
 		return 0;
 	err->class = ERROR_CONFIG;
 	return error_prefix(err, "%s", option);
@@ -159,8 +179,8 @@ load_files(const struct account *account, const char *key, const char *option,
 	gnutls_datum_t cert_data, key_data;
 	int result = -1;
 
-	if (read_file("tls-cert", account->tls_cert, &cert_text, err) == 0 &&
-		read_file(option, key, &key_text, err) == 0) {
+	if (read_file(account, "tls-cert", account->tls_cert, &cert_text, err) == 0 &&
+		read_file(account, option, key, &key_text, err) == 0) {
 		cert_data.data = (unsigned char *)buf_data(&cert_text);
 		cert_data.size = (unsigned)cert_text.len;
 		key_data.data = (unsigned char *)buf_data(&key_text);
