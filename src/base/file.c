@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,6 +12,9 @@
 #include <unistd.h>
 
 #include "base/xalloc.h"
+
+/* As many symbolic links as the kernel follows in one path. */
+#define LINKS_MAX 40
 
 int
 file_write_all(int fd, const void *data, size_t len, const char *what, struct error *err)
@@ -264,28 +268,77 @@ file_set_home(const char *home)
 	others_home = home != NULL ? xstrdup(home) : NULL;
 }
 
-bool
-file_is_in_roots_hands(const char *path)
+/* In a folder like /tmp nobody can rename or remove what is root's; a link's own mode says nothing. */
+static bool
+is_roots_alone(const struct stat *st)
 {
-	char *part = xstrdup(path);
-	bool is_roots = *path == '/';
+	if (st->st_uid != 0)
+		return false;
+	return S_ISLNK(st->st_mode) || (st->st_mode & (S_IWGRP | S_IWOTH)) == 0 ||
+		(S_ISDIR(st->st_mode) && (st->st_mode & S_ISVTX) != 0);
+}
+
+/*
+ * Whether all that the path passes is root's, as far as the first symbolic link: *link_out is the
+ * length of the path up to its end, 0 when there is none.
+ */
+static bool
+walk_in_roots_hands(char *path, size_t *link_out)
+{
 	struct stat st;
 
-	for (char *end = part + 1; is_roots; end++) {
+	*link_out = 0;
+	for (char *end = path + 1;; end++) {
 		char saved = *end;
+		bool is_good;
 
 		if (saved != '/' && saved != '\0')
 			continue;
 		*end = '\0';
-		/* In a folder like /tmp nobody can rename or remove what is root's. */
-		is_roots = lstat(part, &st) == 0 && st.st_uid == 0 &&
-			(S_ISLNK(st.st_mode) || (st.st_mode & (S_IWGRP | S_IWOTH)) == 0 ||
-				(S_ISDIR(st.st_mode) && (st.st_mode & S_ISVTX) != 0));
+		is_good = lstat(path, &st) == 0 && is_roots_alone(&st);
 		*end = saved;
-		if (saved == '\0')
-			break;
+		if (!is_good)
+			return false;
+		if (S_ISLNK(st.st_mode))
+			*link_out = (size_t)(end - path);
+		if (saved == '\0' || *link_out != 0)
+			return true;
 	}
-	free(part);
+}
+
+/* The path with the link that ends at `len` replaced by what stands in it; NULL: it cannot be read. */
+static char *
+follow_link(const char *path, size_t len)
+{
+	char *link = xasprintf("%.*s", (int)len, path), *followed = NULL;
+	char target[PATH_MAX];
+	ssize_t n = readlink(link, target, sizeof target);
+	int folder_len = (int)(strrchr(link, '/') - link);
+
+	if (n > 0 && (size_t)n < sizeof target)
+		followed = *target == '/'
+			? xasprintf("%.*s%s", (int)n, target, path + len)
+			: xasprintf("%.*s/%.*s%s", folder_len, link, (int)n, target, path + len);
+	free(link);
+	return followed;
+}
+
+bool
+file_is_in_roots_hands(const char *path)
+{
+	bool is_roots = *path == '/';
+	char *at = xstrdup(path);
+	size_t link = 0;
+
+	for (int links = 0; is_roots && (is_roots = walk_in_roots_hands(at, &link)) && link != 0;
+		links++) {
+		char *next = links < LINKS_MAX ? follow_link(at, link) : NULL;
+
+		free(at);
+		at = next;
+		is_roots = next != NULL;
+	}
+	free(at);
 	return is_roots;
 }
 

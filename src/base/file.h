@@ -88,8 +88,8 @@ int file_lock(const char *path, struct error *err) __attribute__((warn_unused_re
 void file_set_home(const char *home);
 
 /*
- * Whether nobody but root can change what an absolute path leads to: all that it passes is root's,
- * symbolic links too, and written by no other.
+ * Whether nobody but root can change what an absolute path leads to: all that it passes is root's
+ * and written by no other, symbolic links and what they lead through too.
  */
 bool file_is_in_roots_hands(const char *path);
 

@@ -263,6 +263,62 @@ homes_are_expanded(void)
 	CHECK(file_home() != NULL);
 }
 
+/* Of a path below the test's folder. */
+static bool
+is_in_roots_hands(const char *name)
+{
+	char *path = xasprintf("%s/%s", folder, name);
+	bool result = file_is_in_roots_hands(path);
+
+	free(path);
+	return result;
+}
+
+static void
+make_link(const char *target, const char *name)
+{
+	char *path = xasprintf("%s/%s", folder, name);
+
+	CHECK(symlink(target, path) == 0);
+	free(path);
+}
+
+/* Links of root's that lead through what is another's are another's to change. */
+static void
+a_path_is_in_roots_hands_as_far_as_it_leads(void)
+{
+	static const char *const theirs[] = {"theirs", "theirs/file", "to-file", "to-folder/file",
+		"relative", "to-link", "loop"};
+	char *path, *file;
+
+	CHECK(file_is_in_roots_hands("/"));
+	CHECK(file_is_in_roots_hands("/etc/passwd"));
+	CHECK(!file_is_in_roots_hands("etc/passwd"));
+	CHECK(!file_is_in_roots_hands("/etc/there-is-no-such-file"));
+	if (geteuid() != 0)
+		return;
+	path = xasprintf("%s/theirs", folder);
+	file = xasprintf("%s/file", path);
+	CHECK(mkdir(path, 0700) == 0 && close(creat(file, 0600)) == 0);
+	make_link(file, "to-file");
+	make_link(path, "to-folder");
+	make_link("./theirs/../theirs/file", "relative");
+	make_link("relative", "to-link");
+	make_link("loop", "loop");
+	for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
+		if (!CHECK(is_in_roots_hands(theirs[i]) == (strcmp(theirs[i], "loop") != 0)))
+			fprintf(stderr, "\tnot root's: %s\n", theirs[i]);
+	}
+	if (!CHECK(chown(path, 1, 1) == 0))
+		return;
+	for (size_t i = 0; i < sizeof theirs / sizeof *theirs; i++) {
+		if (!CHECK(!is_in_roots_hands(theirs[i])))
+			fprintf(stderr, "\troot's: %s\n", theirs[i]);
+	}
+	free(file);
+	free(path);
+}
+
 static void
 secrets_are_kept_and_replaced(void)
 {
@@ -534,6 +590,7 @@ main(void)
 	folders_are_made_with_their_parents();
 	a_lock_is_held_by_one();
 	homes_are_expanded();
+	a_path_is_in_roots_hands_as_far_as_it_leads();
 	secrets_are_kept_and_replaced();
 	thousands_of_secrets_are_locked_in_little_memory();
 	digests_are_those_of_sha256_and_md5();
