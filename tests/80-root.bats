@@ -555,6 +555,13 @@ start_stopped() {
 	assert_status 73
 	assert_equal "$(stat -c '%U %a' secret)" 'root 600'
 	rm "$STATE/games/home.uidl"
+	# Nor is what games has put there after the look at it, and what root then has moved.
+	ln secret "$STATE/home.uidl.moving"
+	poll
+	assert_status 73
+	assert_stderr_has "'$STATE/home.uidl.moving' is no regular file of its user's"
+	[ ! -e "$STATE/mail/home.uidl" ] || fail "a file of root's was copied"
+	rm "$STATE/home.uidl.moving"
 	mkfifo "$STATE/games/home.uidl"
 	poll
 	assert_status 73

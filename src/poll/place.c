@@ -225,8 +225,12 @@ set_moving(const struct place *p, const char *owner, struct error *err)
 			is_roots ? "." : owner);
 		goto out;
 	}
-	if (fstatat(folder, p->file, &file, AT_SYMLINK_NOFOLLOW) != 0 && errno == ENOENT) {
-		result = 0;
+	if (fstatat(folder, p->file, &file, AT_SYMLINK_NOFOLLOW) != 0) {
+		if (errno == ENOENT)
+			result = 0;
+		else
+			error_set_errno(err, ERROR_CREATE, "cannot examine '%s' in '%s/%s'",
+				p->file, p->state_dir, is_roots ? "." : owner);
 		goto out;
 	}
 	if (!S_ISREG(file.st_mode) || file.st_uid != st.st_uid) {
@@ -306,18 +310,23 @@ mark_taken(const struct place *p, int folder, struct error *err)
 		p->state_dir, name_of(p->user));
 }
 
-/* Step 2, into `folder`; the copy is made in root's, and moved there when it is whole. */
+/*
+ * Step 2, into `folder`; the copy is made in root's, and moved there when it is whole. `is_users`:
+ * a user had the state, who between the look at it and step 1 may have put a link to a file of
+ * root's, or of a third user's, in its place.
+ */
 static int
-copy_moving(const struct place *p, int folder, struct error *err)
+copy_moving(const struct place *p, int folder, bool is_users, struct error *err)
 {
 	int from, to = -1, result = -1;
 	struct stat st;
 
 	from = openat(p->top, p->moving, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
-	if (from < 0 || fstat(from, &st) != 0 || !S_ISREG(st.st_mode)) {
+	if (from < 0 || fstat(from, &st) != 0 || !S_ISREG(st.st_mode) ||
+		(is_users && st.st_nlink != 1)) {
 		error_set(err, ERROR_CREATE,
-			"'%s/%s' is no regular file: its user has put something else in place of "
-			"the state; remove it, and all mail comes again",
+			"'%s/%s' is no regular file of its user's: that user has put something "
+			"else in place of the state; remove it, and all mail comes again",
 			p->state_dir, p->moving);
 		goto out;
 	}
@@ -353,7 +362,8 @@ move(const struct place *p, int folder, struct error *err)
 	if (is_there(p->top, p->moving)) {
 		log_info("the state was that of user '%s' and is taken over",
 			*owner != '\0' ? owner : "root");
-		if (copy_moving(p, folder, err) != 0)
+		/* Once NAME.user says the new place, the file has been looked at. */
+		if (copy_moving(p, folder, !is_same && *owner != '\0', err) != 0)
 			goto out;
 	}
 	if (!is_same && write_record(p, err) != 0)
