@@ -35,6 +35,32 @@ file_write_all(int fd, const void *data, size_t len, const char *what, struct er
 }
 
 int
+file_read_exactly(int fd, void *data, size_t len, const char *what, struct error *err)
+{
+	char *p = data;
+
+	while (len != 0) {
+		ssize_t n = read(fd, p, len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0) {
+			int why = n < 0 ? errno : 0;
+
+			if (n < 0)
+				error_set_errno(err, ERROR_WRITE, "cannot read '%s'", what);
+			else
+				error_set(err, ERROR_WRITE, "'%s' has ended too early", what);
+			errno = why;
+			return -1;
+		}
+		p += n;
+		len -= (size_t)n;
+	}
+	return 0;
+}
+
+int
 file_close(int fd, const char *what, struct error *err)
 {
 	/* On Linux the descriptor is gone after EINTR too; the data's fate is fsync's to tell. */

@@ -20,6 +20,10 @@
 int file_write_all(int fd, const void *data, size_t len, const char *what, struct error *err)
 	__attribute__((warn_unused_result));
 
+/* The same for reading. That there is less is an error, too, and errno is 0 then. */
+int file_read_exactly(int fd, void *data, size_t len, const char *what, struct error *err)
+	__attribute__((warn_unused_result));
+
 /* close(2) of a written file: its failure is a failed write. -1 is closed already. */
 int file_close(int fd, const char *what, struct error *err) __attribute__((warn_unused_result));
 

@@ -46,34 +46,15 @@ struct handover {
 	uint64_t ticket_len;
 };
 
-/* All of it; false when the other side is gone before that, and errno is 0 then, or on an error. */
-static bool
-read_all(int fd, void *data, size_t len)
-{
-	char *p = data;
-
-	while (len != 0) {
-		ssize_t n = read(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n == 0)
-			errno = 0;
-		if (n <= 0)
-			return false;
-		p += n;
-		len -= (size_t)n;
-	}
-	return true;
-}
-
+/* False when the worker is gone before it has said all, and errno is 0 then, or on an error. */
 static bool
 take_over(int fd, struct launch_terms *terms, struct secret *password)
 {
 	struct handover from;
+	struct error ignored;
 
-	if (!read_all(fd, &from, sizeof from) || from.password_len > PASSWORD_MAX ||
-		from.ticket_len > LINK_TICKET_MAX)
+	if (file_read_exactly(fd, &from, sizeof from, "the worker", &ignored) != 0 ||
+		from.password_len > PASSWORD_MAX || from.ticket_len > LINK_TICKET_MAX)
 		return false;
 	*terms = (struct launch_terms){
 		.surveys = from.flags & SURVEYS,
@@ -85,13 +66,15 @@ take_over(int fd, struct launch_terms *terms, struct secret *password)
 	/* Straight into the pages of a secret: nothing is left elsewhere. */
 	if ((from.flags & HAS_PASSWORD) != 0) {
 		secret_make(password, from.password_len);
-		if (!read_all(fd, password->data, password->len))
+		if (file_read_exactly(fd, password->data, password->len, "the worker", &ignored) !=
+			0)
 			return false;
 	}
 	if (from.ticket_len == 0)
 		return true;
 	secret_make(&terms->ticket, from.ticket_len);
-	return read_all(fd, terms->ticket.data, terms->ticket.len);
+	return file_read_exactly(
+		       fd, terms->ticket.data, terms->ticket.len, "the worker", &ignored) == 0;
 }
 
 /* What is read from a person, and what a program may read of us, is not the fetcher's. */
@@ -241,7 +224,7 @@ launch_take_handle(int fd)
 	while ((n = recvmsg(fd, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
 		continue;
 	head = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
-	if (head != NULL && head->cmsg_type == SCM_RIGHTS)
+	if (head != NULL && head->cmsg_level == SOL_SOCKET && head->cmsg_type == SCM_RIGHTS)
 		memcpy(&handle, CMSG_DATA(head), sizeof handle);
 	return handle;
 }

@@ -37,24 +37,6 @@ make_head(struct head *head, const struct secret *ticket, int64_t born)
 	memcpy(head->digest, digest.bytes, sizeof head->digest);
 }
 
-static int
-read_exactly(int fd, void *data, size_t len)
-{
-	char *p = data;
-
-	while (len != 0) {
-		ssize_t n = read(fd, p, len);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n <= 0)
-			return -1;
-		p += n;
-		len -= (size_t)n;
-	}
-	return 0;
-}
-
 /* Why a file of this kind cannot be a ticket that we have written; NULL: it can. */
 static const char *
 suspicion(const struct stat *st)
@@ -84,8 +66,8 @@ read_ticket(int fd, const char *path, struct secret *out, int64_t *born_out, str
 	if (why != NULL)
 		return error_set(err, ERROR_WRITE, "'%s' %s: not used", path, why);
 	secret_make(out, (size_t)st.st_size - sizeof head);
-	if (read_exactly(fd, &head, sizeof head) == 0 &&
-		read_exactly(fd, out->data, out->len) == 0) {
+	if (file_read_exactly(fd, &head, sizeof head, path, err) == 0 &&
+		file_read_exactly(fd, out->data, out->len, path, err) == 0) {
 		memcpy(born_out, head.born, sizeof head.born);
 		make_head(&wanted, out, *born_out);
 		if (memcmp(&head, &wanted, sizeof head) == 0)
