@@ -53,17 +53,21 @@ release_secret_file(struct buf *text)
 	buf_release(text);
 }
 
-/* Whose secrets root reads as if they were its own; root's own id: nobody's. */
-static uid_t reads_for;
+/* `owner` may have it, too. */
+static const char *
+find_exposure(const struct stat *st, uid_t owner)
+{
+	if ((st->st_mode & (S_IRGRP | S_IROTH)) != 0)
+		return "other users can read the file: chmod 600 it";
+	if (st->st_uid != geteuid() && st->st_uid != 0 && st->st_uid != owner)
+		return "the file belongs to another user";
+	return NULL;
+}
 
 const char *
 credential_exposure(const struct stat *st)
 {
-	if ((st->st_mode & (S_IRGRP | S_IROTH)) != 0)
-		return "other users can read the file: chmod 600 it";
-	if (st->st_uid != geteuid() && st->st_uid != 0 && st->st_uid != reads_for)
-		return "the file belongs to another user";
-	return NULL;
+	return find_exposure(st, geteuid());
 }
 
 /* What is being read. */
@@ -81,8 +85,14 @@ is_of_systemd(const char *path)
 	return len != 0 && strncmp(path, folder, len) == 0 && path[len] == '/';
 }
 
+/*
+ * In all that follows `reads_for` is whose secret root reads as if it were its own, by a path of
+ * that user's; one's own id, or root's: nobody's.
+ */
+
 static int
-check_private(enum kind kind, const char *path, const struct stat *st, struct error *err)
+check_private(
+	enum kind kind, const char *path, const struct stat *st, uid_t reads_for, struct error *err)
 {
 	struct stat seen = *st;
 	const char *exposure;
@@ -90,9 +100,10 @@ check_private(enum kind kind, const char *path, const struct stat *st, struct er
 	/* Its user has it by an access control list, whose mask stands where the group's rights do. */
 	if (is_of_systemd(path))
 		seen.st_mode &= ~(mode_t)S_IRGRP;
-	exposure = credential_exposure(&seen);
+	exposure = find_exposure(&seen, reads_for);
 	/* Else a user could have root send any file of root's to a server, by a symbolic link. */
-	if (exposure == NULL && reads_for != 0 && st->st_uid == 0 && !file_is_in_roots_hands(path))
+	if (exposure == NULL && reads_for != geteuid() && st->st_uid == 0 &&
+		!file_is_in_roots_hands(path))
 		exposure = "the file is root's, on a path that others can change";
 	if (exposure == NULL)
 		return 0;
@@ -150,14 +161,15 @@ take_first_line(enum kind kind, const char *text, size_t len, struct secret *out
 }
 
 static int
-resolve_file(enum kind kind, const char *path, struct secret *out, struct error *err)
+resolve_file(
+	enum kind kind, const char *path, uid_t reads_for, struct secret *out, struct error *err)
 {
 	struct buf text = {0};
 	struct stat st;
 	int result = -1;
 
 	if (read_secret_file(path, PASSWORD_MAX, &text, &st, err) == 0 &&
-		check_private(kind, path, &st, err) == 0) {
+		check_private(kind, path, &st, reads_for, err) == 0) {
 		result = take_first_line(kind, buf_data(&text), text.len, out, err);
 		if (result != 0)
 			error_prefix(err, "'%s'", path);
@@ -167,7 +179,7 @@ resolve_file(enum kind kind, const char *path, struct secret *out, struct error 
 }
 
 static int
-resolve_credential(const char *name, struct secret *out, struct error *err)
+resolve_credential(const char *name, uid_t reads_for, struct secret *out, struct error *err)
 {
 	const char *folder = getenv(FOLDER_VARIABLE);
 	char *path;
@@ -182,7 +194,7 @@ resolve_credential(const char *name, struct secret *out, struct error *err)
 		return error_set(err, ERROR_CONFIG,
 			"credential '%s': " FOLDER_VARIABLE " is no absolute path", name);
 	path = xasprintf("%s/%s", folder, name);
-	result = resolve_file(KIND_PASSWORD, path, out, err);
+	result = resolve_file(KIND_PASSWORD, path, reads_for, out, err);
 	if (result != 0)
 		error_prefix(err, "credential '%s'", name);
 	free(path);
@@ -334,7 +346,7 @@ resolve_netrc(const struct account *account, struct secret *out, bool *found_out
 	if (!*found_out || out == NULL)
 		goto out;
 	/* Only an entry that is to be used makes the file's mode our business. */
-	result = check_private(KIND_PASSWORD, path, &st, err);
+	result = check_private(KIND_PASSWORD, path, &st, geteuid(), err);
 	if (result == 0 && check_secret(KIND_PASSWORD, out->data, out->len, err) != 0)
 		result = error_prefix(err, "'%s'", path);
 	if (result != 0)
@@ -346,37 +358,45 @@ out:
 }
 
 static int
-resolve_token(const struct account *account, bool refused, struct secret *out, struct error *err)
+resolve_token(const struct account *account, bool refused, uid_t reads_for, struct secret *out,
+	struct error *err)
 {
 	if (account->token_file != NULL)
-		return resolve_file(KIND_TOKEN, account->token_file, out, err);
+		return resolve_file(KIND_TOKEN, account->token_file, reads_for, out, err);
 	return run_command(account, refused, CREDENTIAL_COMMAND_MS, out, err);
 }
 
 int
 credential_renew_token(const struct account *account, struct secret *out, struct error *err)
 {
-	return resolve_token(account, true, out, err);
+	return resolve_token(account, true, geteuid(), out, err);
+}
+
+static int
+resolve(const struct account *account, uid_t reads_for, struct secret *out, bool *found_out,
+	struct error *err)
+{
+	*found_out = true;
+	if (account_has_token(account))
+		return resolve_token(account, false, reads_for, out, err);
+	if (secret_is_set(&account->password)) {
+		secret_set(out, account->password.data, account->password.len);
+		return 0;
+	}
+	if (account->password_file != NULL)
+		return resolve_file(KIND_PASSWORD, account->password_file, reads_for, out, err);
+	if (account->password_command != NULL)
+		return credential_run_command(account, CREDENTIAL_COMMAND_MS, out, err);
+	if (account->credential != NULL)
+		return resolve_credential(account->credential, reads_for, out, err);
+	return resolve_netrc(account, out, found_out, err);
 }
 
 int
 credential_resolve(
 	const struct account *account, struct secret *out, bool *found_out, struct error *err)
 {
-	*found_out = true;
-	if (account_has_token(account))
-		return resolve_token(account, false, out, err);
-	if (secret_is_set(&account->password)) {
-		secret_set(out, account->password.data, account->password.len);
-		return 0;
-	}
-	if (account->password_file != NULL)
-		return resolve_file(KIND_PASSWORD, account->password_file, out, err);
-	if (account->password_command != NULL)
-		return credential_run_command(account, CREDENTIAL_COMMAND_MS, out, err);
-	if (account->credential != NULL)
-		return resolve_credential(account->credential, out, err);
-	return resolve_netrc(account, out, found_out, err);
+	return resolve(account, geteuid(), out, found_out, err);
 }
 
 bool
@@ -390,12 +410,7 @@ int
 credential_resolve_as_root(
 	const struct account *account, struct secret *out, bool *found_out, struct error *err)
 {
-	int result;
-
-	reads_for = account->run_as.uid;
-	result = credential_resolve(account, out, found_out, err);
-	reads_for = 0;
-	return result;
+	return resolve(account, account->run_as.uid, out, found_out, err);
 }
 
 bool
