@@ -13,6 +13,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/secret.h"
+#include "base/stop.h"
 #include "base/xalloc.h"
 #include "poll/drain.h"
 #include "poll/limits.h"
@@ -67,16 +68,12 @@ static void
 catch_signals(void)
 {
 	static const int numbers[] = {SIGINT, SIGTERM, SIGHUP};
-	struct sigaction action = {.sa_handler = count_signal}, old;
+	struct sigaction action = {.sa_handler = SIG_IGN};
 	sigset_t none;
 
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		stop_set_handler(numbers[i], count_signal);
 	sigemptyset(&action.sa_mask);
-	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++) {
-		/* What nohup(1) or a shell's background ignores stays ignored. */
-		if (sigaction(numbers[i], NULL, &old) != 0 || old.sa_handler != SIG_IGN)
-			sigaction(numbers[i], &action, NULL);
-	}
-	action.sa_handler = SIG_IGN;
 	sigaction(SIGPIPE, &action, NULL);
 	/* Beyond a limit on files' sizes a write fails as on a full disk; it must not kill. */
 	sigaction(SIGXFSZ, &action, NULL);

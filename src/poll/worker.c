@@ -1,15 +1,12 @@
 #include "poll/worker.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <sysexits.h>
 #include <unistd.h>
@@ -19,8 +16,8 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/privilege.h"
-#include "base/stop.h"
 #include "base/secret.h"
+#include "base/stop.h"
 #include "base/xalloc.h"
 #include "config/credential.h"
 #include "deliver/deliverer.h"
