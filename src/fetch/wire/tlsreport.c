@@ -44,10 +44,11 @@ put_names(struct buf *out, gnutls_x509_crt_t certificate)
 		size_t size = sizeof name;
 		int type = gnutls_x509_crt_get_subject_alt_name(certificate, i, name, &size, NULL);
 
-		if (type == GNUTLS_E_REQUESTED_DATA_NOT_AVAILABLE || shown == NAMES_MAX)
-			break;
-		if (type < 0)
+		if (type == GNUTLS_E_SHORT_MEMORY_BUFFER)
 			continue; /* one that does not fit is no name that anybody meant */
+		/* At the end, and where the rest cannot be read: that is so for each further number. */
+		if (type < 0 || shown == NAMES_MAX)
+			break;
 		if (type == GNUTLS_SAN_IPADDRESS && (size == 4 || size == 16) &&
 			inet_ntop(size == 4 ? AF_INET : AF_INET6, name, address, sizeof address) !=
 				NULL)
