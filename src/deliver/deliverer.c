@@ -569,7 +569,10 @@ deliverer_run(struct deliverer *d, struct link *fetcher, struct link *poller,
 	peer_init(&d->peer, fetcher, d->account, d->settings->stop);
 	d->poller = poller;
 	roster_init(&d->roster, d->uidl);
-	d->intake = (struct intake){d->account, d->settings, &d->peer, &d->roster};
+	d->intake = (struct intake){.account = d->account,
+		.settings = d->settings,
+		.peer = &d->peer,
+		.roster = &d->roster};
 	*report = (struct link_report){0};
 	result = run_session(d, err);
 	if (!is_reading_only(d))

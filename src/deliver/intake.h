@@ -17,7 +17,7 @@
 struct intake {
 	/* borrowed */
 	const struct account *account;
-	const struct deliverer_settings *settings; /* deliverer.h */
+	const struct deliverer_settings *settings;
 	struct peer *peer;
 	struct roster *roster; /* with the state */
 

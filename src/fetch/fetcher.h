@@ -7,7 +7,7 @@
  * ends with the result of the last of them:
  *
  *	fetcher_settle()                 as who has forked it; if that was root, nobody from then on
- *	fetcher_run() or fetcher_fail()
+ *	fetcher_run(), fetcher_survey() or fetcher_fail()
  */
 #ifndef POPHAUL_FETCH_FETCHER_H
 #define POPHAUL_FETCH_FETCHER_H

@@ -137,7 +137,6 @@ set_up_session(struct tls *tls, struct error *err)
 
 	if (code != 0)
 		return tlstrust_library_error(err, "TLS cannot be set up", code);
-	tlstrust_release(&tls->trust);
 	if (tlstrust_set_up(&tls->trust, tls->account, tls->session, err) != 0)
 		return -1;
 	code = gnutls_alpn_set_protocols(tls->session, &alpn, 1, 0);
