@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/ioctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -261,6 +262,26 @@ file_close_others(int keep)
 		first = (unsigned)keep + 1;
 	}
 	close_range_of(first, ~0U);
+}
+
+bool
+file_stop_hearing_terminal(void)
+{
+	unsigned before, now;
+	bool is_done = false;
+	int fd;
+
+	if (isatty(STDERR_FILENO) == 0 || ioctl(STDERR_FILENO, TIOCGDEV, &before) != 0)
+		return isatty(STDERR_FILENO) == 0;
+	/* A line that waits for its carrier must not hold us. */
+	fd = open("/proc/self/fd/2", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
+	if (fd < 0)
+		return false;
+	/* The other end of a pseudo-terminal would be that of a new one. */
+	if (ioctl(fd, TIOCGDEV, &now) == 0 && now == before && fcntl(fd, F_SETFL, 0) == 0)
+		is_done = dup2(fd, STDERR_FILENO) >= 0;
+	close(fd);
+	return is_done;
 }
 
 int

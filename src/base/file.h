@@ -78,6 +78,14 @@ void file_replace_abort(struct file_replacement *r);
 void file_close_others(int keep);
 
 /*
+ * Standard error, where it is a terminal, becomes a way to the same terminal for writing only: such
+ * a descriptor is most often open for reading, too, and what is typed there, maybe into another
+ * program later on, is not for every process of ours. False: that could not be had, and it is as
+ * before.
+ */
+bool file_stop_hearing_terminal(void);
+
+/*
  * Open (created 0600) and flock(2) the lock file at `path` without waiting. The
  * descriptor is the lock: it ends with the last process that holds it. Result:
  * the descriptor, or -1: ERROR_BUSY when another process has it, ERROR_CREATE.

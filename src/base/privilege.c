@@ -167,11 +167,9 @@ leave_terminal(struct error *err)
 
 	if (setsid() < 0)
 		return error_set_errno(err, ERROR_SYSTEM, "cannot leave root's terminal");
-	if (!isatty(STDERR_FILENO))
+	if (file_stop_hearing_terminal())
 		return 0;
-	fd = open("/proc/self/fd/2", O_WRONLY | O_NOCTTY | O_CLOEXEC);
-	if (fd < 0)
-		fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	if (fd < 0 || dup2(fd, STDERR_FILENO) < 0) {
 		error_set_errno(err, ERROR_SYSTEM, "cannot leave root's terminal");
 		if (fd >= 0)

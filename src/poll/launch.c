@@ -6,7 +6,6 @@
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -90,29 +89,6 @@ open_null(struct error *err)
 	return 0;
 }
 
-/*
- * A terminal is most often open for reading, too, wherever it stands: what is typed there, maybe
- * into another program later on, is not the fetcher's. It gets a way to the same terminal of its
- * own, for writing only, if that is to be had.
- */
-static void
-stop_hearing_terminal(void)
-{
-	unsigned before, now;
-	int fd;
-
-	if (isatty(STDERR_FILENO) == 0 || ioctl(STDERR_FILENO, TIOCGDEV, &before) != 0)
-		return;
-	/* A line that waits for its carrier must not hold us. */
-	fd = open("/proc/self/fd/2", O_WRONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	/* The other end of a pseudo-terminal would be that of a new one. */
-	if (ioctl(fd, TIOCGDEV, &now) == 0 && now == before && fcntl(fd, F_SETFL, 0) == 0)
-		(void)dup2(fd, STDERR_FILENO);
-	close(fd);
-}
-
 /* Everything of the worker is closed, and given up, before the first octet of the network. */
 static _Noreturn void
 be_fetcher(const struct account *account, struct account *const *accounts, size_t count, int fd)
@@ -133,7 +109,8 @@ be_fetcher(const struct account *account, struct account *const *accounts, size_
 	/* Neither a lock nor a file of the worker's may live on in the process that a server talks to. */
 	file_close_others(fd);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-	stop_hearing_terminal();
+	/* After su the terminal is another user's: then it is left as it is. */
+	(void)file_stop_hearing_terminal();
 	trouble = open_null(&err) != 0 || fetcher_settle(account, &err) != 0;
 	/* A change of user takes it away. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
