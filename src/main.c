@@ -12,8 +12,8 @@
 #include "base/xalloc.h"
 #include "config/cli.h"
 #include "config/conf.h"
-#include "config/credential.h"
 #include "config/select.h"
+#include "config/source/credential.h"
 #include "poll/poller.h"
 
 /* Secrets are in our memory: no core file, no other process of this user may look. */

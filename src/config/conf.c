@@ -12,7 +12,7 @@
 #include "config/confparse.h"
 #include "config/option.h"
 #include "config/runas.h"
-#include "config/token.h"
+#include "config/source/token.h"
 #include "config/trust.h"
 #include "config/value.h"
 

@@ -12,7 +12,7 @@
 #include "base/file.h"
 #include "base/quote.h"
 #include "base/xalloc.h"
-#include "config/credential.h"
+#include "config/source/credential.h"
 #include "config/value.h"
 
 /* More keys than the option table will ever have; it is checked. */

@@ -13,8 +13,8 @@
 #include "base/xalloc.h"
 #include "config/conf.h"
 #include "config/dest.h"
-#include "config/runas.h"
 #include "config/mechanism.h"
+#include "config/runas.h"
 #include "config/trust.h"
 #include "config/value.h"
 

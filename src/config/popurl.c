@@ -10,7 +10,7 @@
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "config/option.h"
-#include "config/token.h"
+#include "config/source/token.h"
 
 #define SCHEME "pop://"
 

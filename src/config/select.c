@@ -7,8 +7,8 @@
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "config/option.h"
-#include "config/runas.h"
 #include "config/popurl.h"
+#include "config/runas.h"
 #include "config/trust.h"
 #include "config/value.h"
 

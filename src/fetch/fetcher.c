@@ -7,16 +7,16 @@
 #include "base/log.h"
 #include "base/privilege.h"
 #include "base/quote.h"
-#include "fetch/wire/conn.h"
+#include "fetch/auth/renew.h"
+#include "fetch/auth/sasl.h"
+#include "fetch/cage/sandbox.h"
 #include "fetch/listing.h"
 #include "fetch/pop3.h"
-#include "fetch/renew.h"
-#include "fetch/sandbox.h"
-#include "fetch/sasl.h"
 #include "fetch/session.h"
 #include "fetch/survey.h"
-#include "fetch/wire/tls.h"
 #include "fetch/transfer.h"
+#include "fetch/wire/conn.h"
+#include "fetch/wire/tls.h"
 
 #define SECONDS_A_DAY 86400
 

@@ -19,10 +19,10 @@
 #include "base/buf.h"
 #include "base/error.h"
 #include "base/secret.h"
-#include "fetch/wire/conn.h"
+#include "fetch/auth/sasl.h"
 #include "fetch/listing.h"
 #include "fetch/pop3_parse.h"
-#include "fetch/sasl.h"
+#include "fetch/wire/conn.h"
 
 /* The next status line. `command` names what it answers in error texts. */
 int pop3_read_reply(struct conn *conn, const char *command, struct pop3_reply *reply,

@@ -18,10 +18,10 @@
 #include "base/error.h"
 #include "base/secret.h"
 #include "config/account.h"
-#include "fetch/wire/conn.h"
+#include "fetch/auth/login.h"
 #include "fetch/listing.h"
-#include "fetch/login.h"
 #include "fetch/pop3_parse.h"
+#include "fetch/wire/conn.h"
 #include "link/link.h"
 
 struct session {

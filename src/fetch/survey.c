@@ -5,7 +5,7 @@
 #include "base/buf.h"
 #include "base/quote.h"
 #include "config/mechanism.h"
-#include "fetch/login.h"
+#include "fetch/auth/login.h"
 #include "fetch/pop3.h"
 #include "fetch/wire/conn.h"
 #include "fetch/wire/tls.h"

@@ -19,7 +19,7 @@
 #include "base/secret.h"
 #include "base/stop.h"
 #include "base/xalloc.h"
-#include "config/credential.h"
+#include "config/source/credential.h"
 #include "deliver/deliverer.h"
 #include "deliver/relay.h"
 #include "fetch/fetcher.h"

@@ -9,7 +9,7 @@
 #include "base/json.h"
 #include "base/quote.h"
 #include "fetch/listing.h"
-#include "fetch/oauth.h"
+#include "fetch/auth/oauth.h"
 #include "fetch/pop3_parse.h"
 #include "fuzz.h"
 #include "link/link.h"

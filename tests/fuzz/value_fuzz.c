@@ -8,9 +8,9 @@
 
 #include "base/buf.h"
 #include "config/account.h"
-#include "config/credential.h"
+#include "config/source/credential.h"
 #include "config/dest.h"
-#include "config/netrc.h"
+#include "config/source/netrc.h"
 #include "config/option.h"
 #include "config/popurl.h"
 #include "folder.h"

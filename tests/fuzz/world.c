@@ -4,7 +4,7 @@
 #include <poll.h>
 
 #include "base/clock.h"
-#include "fetch/sandbox.h"
+#include "fetch/cage/sandbox.h"
 #include "fetch/wire/net.h"
 #include "fuzz.h"
 

@@ -1,7 +1,7 @@
 /*
  * The world as a fuzz target makes it: in place of the clock, of poll(2), of
  * the network and of the fetcher's cage (base/clock.h, fetch/wire/net.h,
- * fetch/sandbox.h) a target gets what stands here, by the linker: world.o comes
+ * fetch/cage/sandbox.h) a target gets what stands here, by the linker: world.o comes
  * before the library, and poll(2) is wrapped. The program's own code is what
  * it always is, and runs in one thread beside the target that plays its peers.
  *

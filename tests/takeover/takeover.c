@@ -23,7 +23,7 @@
 
 #include "base/buf.h"
 #include "base/clock.h"
-#include "fetch/sandbox.h"
+#include "fetch/cage/sandbox.h"
 
 #define MESSAGES 3
 

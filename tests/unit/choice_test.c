@@ -4,7 +4,7 @@
 
 #include "check.h"
 #include "config/mechanism.h"
-#include "fetch/sasl.h"
+#include "fetch/auth/sasl.h"
 
 #define EVERYTHING                                                                                 \
 	"SASL NTLM LOGIN PLAIN DIGEST-MD5 CRAM-MD5 GSSAPI GS2-KRB5 GSS-SPNEGO ANONYMOUS OTP X "    \

@@ -1,4 +1,4 @@
-#include "config/credential.h"
+#include "config/source/credential.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -15,7 +15,7 @@
 #include "base/buf.h"
 #include "base/clock.h"
 #include "base/xalloc.h"
-#include "config/netrc.h"
+#include "config/source/netrc.h"
 #include "check.h"
 
 static char *folder;

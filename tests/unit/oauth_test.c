@@ -1,11 +1,11 @@
-#include "fetch/oauth.h"
+#include "fetch/auth/oauth.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/xalloc.h"
 #include "check.h"
-#include "fetch/sasl.h"
+#include "fetch/auth/sasl.h"
 
 static struct secret token;
 static struct oauth_refusal refusal;

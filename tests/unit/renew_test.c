@@ -2,7 +2,7 @@
  * Both ends of a fresh token's way: what the fetcher makes of the answer, and that
  * nothing of a token is left in the memory of either process once it was released.
  */
-#include "fetch/renew.h"
+#include "fetch/auth/renew.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * Steps into the cage, and tries what must not be possible in it. Each attempt runs in a process of
  * its own, without a cage too where anybody may do it, so that what is refused is refused by the cage.
  */
-#include "fetch/sandbox.h"
+#include "fetch/cage/sandbox.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,4 +1,4 @@
-#include "fetch/sasl.h"
+#include "fetch/auth/sasl.h"
 
 #include <gnutls/crypto.h>
 #include <gnutls/gnutls.h>

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "config/mechanism.h"
-#include "fetch/sasl.h"
+#include "fetch/auth/sasl.h"
 
 /*
  * Under TLS a password is as safe in PLAIN as in CRAM-MD5, and the server need not store

@@ -1,4 +1,4 @@
-#include "fetch/login.h"
+#include "fetch/auth/login.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,9 +9,9 @@
 #include "base/xalloc.h"
 #include "config/mechanism.h"
 #include "fetch/auth/choice.h"
-#include "fetch/oauth.h"
+#include "fetch/auth/oauth.h"
+#include "fetch/auth/sasl.h"
 #include "fetch/pop3.h"
-#include "fetch/sasl.h"
 #include "fetch/wire/tls.h"
 
 /* One candidate's attempt. */

@@ -1,4 +1,4 @@
-#include "config/credential.h"
+#include "config/source/credential.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +19,7 @@
 #include "base/quote.h"
 #include "base/stop.h"
 #include "base/xalloc.h"
-#include "config/netrc.h"
+#include "config/source/netrc.h"
 
 /* Tokens of some providers have 8 KB; more than this is not a password. */
 #define PASSWORD_MAX 65536

@@ -1,4 +1,4 @@
-#include "fetch/sasl.h"
+#include "fetch/auth/sasl.h"
 
 #include <malloc.h>
 #include <netinet/in.h>
@@ -13,7 +13,7 @@
 #include "base/quote.h"
 #include "base/xalloc.h"
 #include "config/mechanism.h"
-#include "fetch/oauth.h"
+#include "fetch/auth/oauth.h"
 #include "fetch/wire/tls.h"
 
 /* The service name of POP3 (RFC 5034 section 4): Kerberos principals are pop/HOST@REALM. */

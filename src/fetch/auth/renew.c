@@ -1,4 +1,4 @@
-#include "fetch/renew.h"
+#include "fetch/auth/renew.h"
 
 #include <stdbool.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * What has to be so in an account that logs in with an OAuth 2 access token, and in one that does
  * not. Only the whole of an account shows it.
  */
-#ifndef POPHAUL_CONFIG_TOKEN_H
-#define POPHAUL_CONFIG_TOKEN_H
+#ifndef POPHAUL_CONFIG_SOURCE_TOKEN_H
+#define POPHAUL_CONFIG_SOURCE_TOKEN_H
 
 #include "base/error.h"
 #include "config/account.h"

@@ -1,4 +1,4 @@
-#include "fetch/sandbox.h"
+#include "fetch/cage/sandbox.h"
 
 #include <stdbool.h>
 #include <stdio.h>

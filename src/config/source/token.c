@@ -1,4 +1,4 @@
-#include "config/token.h"
+#include "config/source/token.h"
 
 #include <stddef.h>
 

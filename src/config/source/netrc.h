@@ -2,8 +2,8 @@
  * Finds a login in the text of a ~/.netrc, as ftp(1) defined it: machine, default,
  * login, password, account, macdef; values may be quoted. Pure.
  */
-#ifndef POPHAUL_CONFIG_NETRC_H
-#define POPHAUL_CONFIG_NETRC_H
+#ifndef POPHAUL_CONFIG_SOURCE_NETRC_H
+#define POPHAUL_CONFIG_SOURCE_NETRC_H
 
 #include <stdbool.h>
 #include <stddef.h>

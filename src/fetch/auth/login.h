@@ -5,16 +5,16 @@
  *
  * STLS, CAPA and UTF8 are behind us when it begins (session.c).
  */
-#ifndef POPHAUL_FETCH_LOGIN_H
-#define POPHAUL_FETCH_LOGIN_H
+#ifndef POPHAUL_FETCH_AUTH_LOGIN_H
+#define POPHAUL_FETCH_AUTH_LOGIN_H
 
 #include <stdbool.h>
 
 #include "base/error.h"
 #include "base/secret.h"
 #include "config/account.h"
-#include "fetch/wire/conn.h"
 #include "fetch/pop3_parse.h"
+#include "fetch/wire/conn.h"
 
 /* Room for a mechanism's name in logs. */
 #define LOGIN_NAME_MAX 32

@@ -16,8 +16,8 @@
  * `sandbox = "require"`. A login that needs files and sockets of its own
  * (account_needs_open_login()) leaves out the first step.
  */
-#ifndef POPHAUL_FETCH_SANDBOX_H
-#define POPHAUL_FETCH_SANDBOX_H
+#ifndef POPHAUL_FETCH_CAGE_SANDBOX_H
+#define POPHAUL_FETCH_CAGE_SANDBOX_H
 
 #include "base/error.h"
 #include "config/account.h"

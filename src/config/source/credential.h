@@ -7,8 +7,8 @@
  *	credential_resolve()       in the account's worker
  *	credential_renew_token()   there, once a server has refused the token
  */
-#ifndef POPHAUL_CONFIG_CREDENTIAL_H
-#define POPHAUL_CONFIG_CREDENTIAL_H
+#ifndef POPHAUL_CONFIG_SOURCE_CREDENTIAL_H
+#define POPHAUL_CONFIG_SOURCE_CREDENTIAL_H
 
 #include <stdbool.h>
 #include <stdint.h>

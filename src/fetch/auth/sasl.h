@@ -9,8 +9,8 @@
  * The names begin with mech_ because the library itself owns sasl_encode(),
  * sasl_decode() and their kin.
  */
-#ifndef POPHAUL_FETCH_SASL_H
-#define POPHAUL_FETCH_SASL_H
+#ifndef POPHAUL_FETCH_AUTH_SASL_H
+#define POPHAUL_FETCH_AUTH_SASL_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,4 +1,4 @@
-#include "fetch/oauth.h"
+#include "fetch/auth/oauth.h"
 
 #include <sasl/sasl.h>
 #include <sasl/saslplug.h>

@@ -9,8 +9,8 @@
  *
  * A token is a secret that proves all by itself: neither mechanism begins without TLS.
  */
-#ifndef POPHAUL_FETCH_OAUTH_H
-#define POPHAUL_FETCH_OAUTH_H
+#ifndef POPHAUL_FETCH_AUTH_OAUTH_H
+#define POPHAUL_FETCH_AUTH_OAUTH_H
 
 #include <stdbool.h>
 #include <stddef.h>

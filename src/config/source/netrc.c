@@ -1,4 +1,4 @@
-#include "config/netrc.h"
+#include "config/source/netrc.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -2,8 +2,8 @@
  * A fresh OAuth 2 token in place of one that the server has refused. This process may run no
  * command and open no file: the deliverer is asked, once in a session.
  */
-#ifndef POPHAUL_FETCH_RENEW_H
-#define POPHAUL_FETCH_RENEW_H
+#ifndef POPHAUL_FETCH_AUTH_RENEW_H
+#define POPHAUL_FETCH_AUTH_RENEW_H
 
 #include "base/error.h"
 #include "base/secret.h"
