@@ -289,7 +289,7 @@ modes() {
 
 @test "a user's commands have no terminal: what they type would be typed by root, what root types be theirs" {
 	give nobody home
-	cat >type <<-'EOF'
+	cat >typist <<-'EOF'
 		#!/usr/bin/env python3
 		import fcntl, os, sys, termios
 		said = open(sys.argv[1], "w")
@@ -305,10 +305,10 @@ modes() {
 		    print(os.isatty(2), file=said)
 		    print("secret")
 	EOF
-	chmod 755 type
+	chmod 755 typist
 	serve 'message "Subject: a\n\na\n"'
-	use 'run-as = "nobody"' "deliver = \"pipe:$WORLD/type $FOLDER/piped\"" 'password =' \
-		"password-command = \"$WORLD/type $FOLDER/asked password\""
+	use 'run-as = "nobody"' "deliver = \"pipe:$WORLD/typist $FOLDER/piped\"" 'password =' \
+		"password-command = \"$WORLD/typist $FOLDER/asked password\""
 	run timeout -k 5 60 python3 -c 'import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))' \
 		"$POPHAUL" </dev/null
 	assert_status 0

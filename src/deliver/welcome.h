@@ -58,10 +58,10 @@ int welcome_settle_tries(const struct account *account, struct uidl *uidl, size_
 	size_t *delivered_out, struct error *err) __attribute__((warn_unused_result));
 
 /*
- * Where the state was another user's (STATE-DIR/NAME.taken says so, by whoever has put it here), end
- * its `try` records as if nothing had come of them, and commit: that user could have written any,
- * and to settle one is to open what it names and to cut an mbox there. At worst what a dead session
- * of that user's had delivered comes once more. `count_out` gets how many there were. ERROR_WRITE.
+ * Where the state was another user's (STATE-DIR/NAME.taken says so), end its `try` records as if
+ * nothing had come of them, and commit: that user could have written any, and to settle one is to
+ * open what it names and to cut an mbox there. At worst what a dead session of that user's had
+ * delivered comes once more. `count_out` gets how many there were. ERROR_WRITE.
  */
 int welcome_drop_others_tries(const char *state_dir, const char *name, struct uidl *uidl,
 	size_t *count_out, struct error *err) __attribute__((warn_unused_result));

@@ -1,7 +1,7 @@
 /*
  * Where an account's state is when root runs pophaul, which has to serve users who trust neither
  * each other nor, with root's rights, themselves: an account with `run-as` has it in
- * STATE-DIR/USER/, a folder of that user's, the others have it in STATE-DIR itself, which is root's.
+ * STATE-DIR/USER/, a folder of that user's, the others have it in STATE-DIR itself, root's.
  *
  * Which of these an account's state is in stands in STATE-DIR/NAME.user, root's: what anybody puts
  * into his own folder under another's account's name is never looked at. When the configuration
