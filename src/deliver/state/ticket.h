@@ -19,8 +19,8 @@
 #include "base/secret.h"
 
 /*
- * `out` and `born_out` are set when there is one. -1: there is a file that is none (ERROR_WRITE, ERROR_CREATE),
- * for the log; it is gone then, if that could be.
+ * `out` and `born_out` are set when there is one. -1: there is a file that is none (ERROR_WRITE,
+ * ERROR_CREATE), for the log; it is gone then, if that could be.
  */
 int ticket_take(const char *dir, const char *name, struct secret *out, int64_t *born_out,
 	struct error *err) __attribute__((warn_unused_result));
