@@ -445,18 +445,17 @@ out:
 
 int
 place_take(const char *state_dir, const char *name, const struct privilege_user *user,
-	bool only_look, char **dir_out, int *claim_out, struct error *err)
+	bool only_look, struct place_taken *out, struct error *err)
 {
 	struct place place;
 	int result;
 
 	init(&place, state_dir, name, user);
 	result = take(&place, only_look, err);
-	if (result == 0 && user != NULL)
-		*dir_out = xasprintf("%s/%s", state_dir, user->name);
-	else if (result == 0)
-		*dir_out = xstrdup(state_dir);
-	*claim_out = place.claim;
+	*out = (struct place_taken){.claim = place.claim};
+	if (result == 0)
+		out->dir = user != NULL ? xasprintf("%s/%s", state_dir, user->name)
+					: xstrdup(state_dir);
 	release(&place);
 	return result;
 }

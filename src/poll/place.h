@@ -39,15 +39,20 @@
 #include "base/error.h"
 #include "base/privilege.h"
 
+struct place_taken {
+	char *dir; /* the folder of the state, absolute; the caller frees */
+	int claim; /* to be closed when the state is open, or has failed to; -1: none */
+};
+
 /*
- * By root: the folder of the account's state, absolute, in `dir_out` (the caller frees), made if it
- * is missing, with the state in it if there is any. `user` NULL: root itself. `only_look`: nothing
- * is made or moved; a state that would have to be is ERROR_BUSY. Also ERROR_BUSY: somebody works on
- * the state; ERROR_CREATE, ERROR_WRITE: a folder or file is not as it has to be. *claim_out: to be
- * closed when the state is open or has failed to; -1 for root's, when only looking, and on failure.
+ * By root: make the folder of the account's state if it is missing, with the state in it if there
+ * is any. `user` NULL: root itself. `only_look`: nothing is made or moved; a state that would have
+ * to be is ERROR_BUSY. Also ERROR_BUSY: somebody works on the state; ERROR_CREATE, ERROR_WRITE: a
+ * folder or file is not as it has to be. There is no claim on root's, when only looking, and, nor a
+ * folder, on failure.
  */
 int place_take(const char *state_dir, const char *name, const struct privilege_user *user,
-	bool only_look, char **dir_out, int *claim_out, struct error *err)
+	bool only_look, struct place_taken *out, struct error *err)
 	__attribute__((warn_unused_result));
 
 /* Whether the state that root has open under its lock is still the account's: else ERROR_BUSY. */

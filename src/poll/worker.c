@@ -88,6 +88,8 @@ run_survey(const struct account *account, struct launch *launch, struct link *po
 		launch_end(launch, false, &ignored);
 		return -1;
 	}
+	/* What is passed on comes from a process that a server may have taken over. */
+	(void)privilege_empty_root();
 	/* A change of user takes it away. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	link = link_new(launch->fd);
@@ -109,9 +111,8 @@ wipe_secrets(const struct worker_settings *settings, const struct account *but)
 
 /* Where the deliverer's state is, and what root has read for it. */
 struct ground {
-	char *state_dir;
-	int claim;     /* of a user's place (place.h), until the state is open; else -1 */
-	bool is_roots; /* the place is root's own, and may be changed */
+	struct place_taken place; /* its claim only until the state is open */
+	bool is_roots;            /* the place is root's own, and may be changed */
 	struct secret password;
 	bool has_password; /* whether it is in `password` already, should there be one */
 };
@@ -128,7 +129,7 @@ become_user(const struct account *account, const struct worker_settings *setting
 	if (privilege_find_user(account->run_as.name, &user, err) != 0)
 		return -1;
 	result = place_take(settings->state_dir, account->name, &user,
-		settings->mode != WORKER_FETCH, &ground->state_dir, &ground->claim, err);
+		settings->mode != WORKER_FETCH, &ground->place, err);
 	if (result == 0 && credential_is_roots_to_read(account)) {
 		result = credential_resolve_as_root(account, &ground->password, &found, err);
 		ground->has_password = true;
@@ -147,7 +148,7 @@ take_ground(const struct account *account, const struct worker_settings *setting
 	struct ground *ground, struct error *err)
 {
 	if (!privilege_is_root()) {
-		ground->state_dir = xstrdup(settings->state_dir);
+		ground->place.dir = xstrdup(settings->state_dir);
 		return 0;
 	}
 	if (account->run_as.name != NULL && account->run_as.uid != geteuid())
@@ -155,7 +156,7 @@ take_ground(const struct account *account, const struct worker_settings *setting
 	/* Root's own, but it may have been another's before. */
 	ground->is_roots = settings->mode == WORKER_FETCH;
 	return place_take(settings->state_dir, account->name, NULL, settings->mode != WORKER_FETCH,
-		&ground->state_dir, &ground->claim, err);
+		&ground->place, err);
 }
 
 /* The state and the destination, under the session's lock. NULL and `err` as of deliverer_open(). */
@@ -165,11 +166,11 @@ open_deliverer(const struct account *account, const struct deliverer_settings *h
 {
 	struct deliverer *deliverer = deliverer_open(account, how, err);
 
-	if (ground->claim >= 0)
-		close(ground->claim);
-	ground->claim = -1;
+	if (ground->place.claim >= 0)
+		close(ground->place.claim);
+	ground->place.claim = -1;
 	if (deliverer == NULL || !ground->is_roots ||
-		place_check_roots(ground->state_dir, account->name, err) == 0)
+		place_check_roots(ground->place.dir, account->name, err) == 0)
 		return deliverer;
 	deliverer_free(deliverer);
 	return NULL;
@@ -199,7 +200,7 @@ static int
 run_session(const struct account *account, const struct worker_settings *settings,
 	struct launch *launch, struct link *poller, struct link_report *report, struct error *err)
 {
-	struct ground ground = {.claim = -1};
+	struct ground ground = {.place.claim = -1};
 	struct deliverer_settings how = {
 		.mode = mode_of(settings),
 		.verbose = settings->verbose,
@@ -215,7 +216,7 @@ run_session(const struct account *account, const struct worker_settings *setting
 		return run_survey(account, launch, poller, err);
 	}
 	result = take_ground(account, settings, &ground, err);
-	how.state_dir = ground.state_dir;
+	how.state_dir = ground.place.dir;
 	if (result == 0)
 		deliverer = open_deliverer(account, &how, &ground, err);
 	if (deliverer == NULL || start_session(deliverer, launch, account, &ground, err) != 0)
@@ -228,9 +229,9 @@ run_session(const struct account *account, const struct worker_settings *setting
 	else
 		launch_end(launch, false, &ignored);
 	deliverer_free(deliverer);
-	if (ground.claim >= 0)
-		close(ground.claim);
-	free(ground.state_dir);
+	if (ground.place.claim >= 0)
+		close(ground.place.claim);
+	free(ground.place.dir);
 	return result;
 }
 
