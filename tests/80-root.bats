@@ -562,6 +562,13 @@ start_stopped() {
 	assert_stderr_has "'$STATE/home.uidl.moving' is no regular file of its user's"
 	[ ! -e "$STATE/mail/home.uidl" ] || fail "a file of root's was copied"
 	rm "$STATE/home.uidl.moving"
+	# A file full of nothing would fill root's disk.
+	setpriv --reuid games --regid games --clear-groups truncate -s 2T "$STATE/games/home.uidl"
+	poll
+	assert_status 73
+	assert_stderr_has "'$STATE/home.uidl.moving' is too big for a state"
+	[ ! -e "$STATE/mail/home.uidl" ] || fail 'a file of 2 TB was copied'
+	rm "$STATE/home.uidl.moving"
 	mkfifo "$STATE/games/home.uidl"
 	poll
 	assert_status 73

@@ -19,6 +19,12 @@
 
 #define COPY_SIZE 262144
 
+/*
+ * A million messages take a tenth of it. More may be a hole that somebody wants root to fill the
+ * disk with.
+ */
+#define STATE_SIZE_MAX ((off_t)1 << 30)
+
 #define OPEN_FOLDER (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 struct place {
@@ -78,7 +84,9 @@ is_there(int folder, const char *name)
 	return fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-/* What root trusts in has to be root's alone, and where others have folders, others have to pass. */
+/*
+ * What root trusts in has to be root's alone, and where others have folders, others have to pass.
+ */
 static int
 open_top(struct place *p, bool only_look, struct error *err)
 {
@@ -327,6 +335,13 @@ copy_moving(const struct place *p, int folder, bool is_users, struct error *err)
 		error_set(err, ERROR_CREATE,
 			"'%s/%s' is no regular file of its user's: that user has put something "
 			"else in place of the state; remove it, and all mail comes again",
+			p->state_dir, p->moving);
+		goto out;
+	}
+	if (is_users && st.st_size > STATE_SIZE_MAX) {
+		error_set(err, ERROR_CREATE,
+			"'%s/%s' is too big for a state: look at it, and put what is right into "
+			"its place yourself",
 			p->state_dir, p->moving);
 		goto out;
 	}
