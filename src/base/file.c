@@ -315,7 +315,9 @@ file_set_home(const char *home)
 	others_home = home != NULL ? xstrdup(home) : NULL;
 }
 
-/* In a folder like /tmp nobody can rename or remove what is root's; a link's own mode says nothing. */
+/*
+ * In a folder like /tmp nobody can rename or remove what is root's; a link's own mode says nothing.
+ */
 static bool
 is_roots_alone(const struct stat *st)
 {
@@ -353,7 +355,9 @@ walk_in_roots_hands(char *path, size_t *link_out)
 	}
 }
 
-/* The path with the link that ends at `len` replaced by what stands in it; NULL: it cannot be read. */
+/*
+ * The path with the link that ends at `len` replaced by what stands in it; NULL: it cannot be read.
+ */
 static char *
 follow_link(const char *path, size_t len)
 {

@@ -30,7 +30,10 @@
 #define CAPABILITY_WORDS 2
 #define BIT(capability)  (1U << (capability))
 
-/* What of root's environment is of use to others: language, time zone, and where Kerberos' realms are. */
+/*
+ * What of root's environment is of use to others: language, time zone, and where Kerberos' realms
+ * are.
+ */
 static const char *const KEPT[] = {"KRB5_CONFIG", "LANG", "LANGUAGE", "LC_ALL", "LC_CTYPE",
 	"LC_MESSAGES", "LC_TIME", "LC_COLLATE", "LC_NUMERIC", "TZ"};
 
@@ -240,7 +243,9 @@ privilege_become_nobody(struct error *err)
 		return -1;
 	if (keeps_chroot)
 		empty_folder = open_empty_folder();
-	/* Only what may be lost for ever, in case anything is ever executed; not all may do that. */
+	/*
+	 * Only what may be lost for ever, in case anything is ever executed; not all may do that.
+	 */
 	for (int bit = 0; prctl(PR_CAPBSET_READ, bit, 0, 0, 0) >= 0; bit++)
 		(void)prctl(PR_CAPBSET_DROP, bit, 0, 0, 0);
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);

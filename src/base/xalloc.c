@@ -45,7 +45,10 @@ xpages(size_t size)
 
 	if (p == MAP_FAILED)
 		out_of_memory();
-	/* A kernel that cannot do this gives a child more memory than it needs, and no more than that. */
+	/*
+	 * A kernel that cannot do this gives a child more memory than it needs, and no more than
+	 * that.
+	 */
 	(void)madvise(p, size, MADV_DONTFORK);
 	return p;
 }

@@ -24,7 +24,9 @@
 /* RFC 1035 section 3.1, without the final dot. */
 #define HOST_LENGTH_MAX 253
 
-/* Sections: an account may have anything of its own; a user and its secret belong to one account. */
+/*
+ * Sections: an account may have anything of its own; a user and its secret belong to one account.
+ */
 #define ANY_ACCOUNT (OPTION_DEFAULTS | OPTION_ACCOUNT)
 
 #define IN_CONFIG(field)  offsetof(struct config, field)

@@ -90,7 +90,9 @@ parse_user(const char *text, size_t len, struct account *out, struct error *err)
 	len -= 5;
 	if (len == 1 && *auth == '*')
 		return option_set_text("auth", out, "auto", err);
-	/* RFC 2384 section 4: a '+' marks what is no SASL mechanism, of which APOP is the only one. */
+	/*
+	 * RFC 2384 section 4: a '+' marks what is no SASL mechanism, of which APOP is the only one.
+	 */
 	if (*auth == '+' && (len != 5 || strncasecmp(auth, "+APOP", 5) != 0))
 		return error_set(err, ERROR_USAGE, "+APOP is the only mechanism with a '+'");
 	return set_part(out, "auth", auth + (*auth == '+'), len - (*auth == '+'), err);

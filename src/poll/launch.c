@@ -38,7 +38,10 @@ enum handover_flag {
 	SURVEYS = 32
 };
 
-/* What goes ahead of all frames, followed by the password and the ticket; both ends are one program. */
+/*
+ * What goes ahead of all frames, followed by the password and the ticket; both ends are one
+ * program.
+ */
 struct handover {
 	uint64_t flags;
 	uint64_t password_len;
@@ -106,7 +109,10 @@ be_fetcher(const struct account *account, struct account *const *accounts, size_
 	/* A signal to the whole group is for the deliverer to answer: it says LINK_STOP. */
 	for (size_t i = 0; i < sizeof ignored / sizeof *ignored; i++)
 		stop_set_handler(ignored[i], SIG_IGN);
-	/* Neither a lock nor a file of the worker's may live on in the process that a server talks to. */
+	/*
+	 * Neither a lock nor a file of the worker's may live on in the process that a server talks
+	 * to.
+	 */
 	file_close_others(fd);
 	prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
 	/* After su the terminal is another user's: then it is left as it is. */
@@ -252,7 +258,9 @@ launch_end(struct launch *launch, bool at_once, int *status_out)
 		close(launch->fd);
 	launch->fd = -1;
 	while (!has_ended && (left = clock_poll_timeout(deadline)) != 0) {
-		/* Linux before 5.3 tells the end of a process to nobody who also watches the clock. */
+		/*
+		 * Linux before 5.3 tells the end of a process to nobody who also watches the clock.
+		 */
 		if (watch.fd < 0 && left > REAP_INTERVAL_MS)
 			left = REAP_INTERVAL_MS;
 		poll(&watch, 1, left);

@@ -35,7 +35,9 @@ limits_init(struct limits *limits, struct account *const *accounts, size_t count
 		named[i] = (struct named){.host = accounts[i]->host, .account = i};
 		limits->is_waiting[i] = true;
 	}
-	/* Sorted, equal hosts stand together: ten thousand accounts are numbered without a table. */
+	/*
+	 * Sorted, equal hosts stand together: ten thousand accounts are numbered without a table.
+	 */
 	qsort(named, count, sizeof *named, compare_hosts);
 	for (size_t i = 0; i < count; i++) {
 		if (i != 0 && strcasecmp(named[i].host, named[i - 1].host) != 0)

@@ -426,8 +426,8 @@ final_status(const struct pass *pass)
 }
 
 /*
- * So many workers at once as there can be descriptors for, whose limit is most often 1024 and may be
- * raised by ourselves: else the last accounts of many would fail in each run anew.
+ * So many workers at once as there can be descriptors for, whose limit is most often 1024 and may
+ * be raised by ourselves: else the last accounts of many would fail in each run anew.
  */
 static unsigned
 affordable_jobs(unsigned jobs)

@@ -73,7 +73,9 @@ run_with_fetcher(struct deliverer *deliverer, struct launch *launch, struct link
 	return end_session(launch, result, err);
 }
 
-/* --server-info needs nothing of the account's: neither its state nor its password, nor to be root. */
+/*
+ * --server-info needs nothing of the account's: neither its state nor its password, nor to be root.
+ */
 static int
 run_survey(const struct account *account, struct launch *launch, struct link *poller,
 	struct error *err)
@@ -99,7 +101,9 @@ run_survey(const struct account *account, struct launch *launch, struct link *po
 	return end_session(launch, result, err);
 }
 
-/* The passwords of the configuration, but for the account's own; of all accounts when it is NULL. */
+/*
+ * The passwords of the configuration, but for the account's own; of all accounts when it is NULL.
+ */
 static void
 wipe_secrets(const struct worker_settings *settings, const struct account *but)
 {
@@ -159,7 +163,9 @@ take_ground(const struct account *account, const struct worker_settings *setting
 		&ground->place, err);
 }
 
-/* The state and the destination, under the session's lock. NULL and `err` as of deliverer_open(). */
+/*
+ * The state and the destination, under the session's lock. NULL and `err` as of deliverer_open().
+ */
 static struct deliverer *
 open_deliverer(const struct account *account, const struct deliverer_settings *how,
 	struct ground *ground, struct error *err)

@@ -4,10 +4,10 @@
  * directions: a round trip takes twice that. Any number of connections, megabytes in flight: it
  * delays, and never throttles. READY-FILE gets the port.
  *
- * STATS-FILE gets a line "open" when a connection begins, and one when it ends: how often the client spoke after it had heard
- * something new (its turns), and the octets to and from the client. A round trip for the
- * connection itself comes on top of the turns; the proxy accepts at once, and makes up for the time
- * of it by holding back what is said first.
+ * STATS-FILE gets a line "open" when a connection begins, and one when it ends: how often the
+ * client spoke after it had heard something new (its turns), and the octets to and from the client.
+ * A round trip for the connection itself comes on top of the turns; the proxy accepts at once, and
+ * makes up for the time of it by holding back what is said first.
  *
  * It ends with the process that started it.
  */

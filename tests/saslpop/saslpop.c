@@ -14,8 +14,9 @@
  *	tickets     yes: TLS sessions may go on
  *	user, password
  *
- * LOG gets "tls VERSION", with "resumed" behind it if it is that, "hello TEXT" (the client's first response, but for what is no letter),
- * "login USER MECHANISM", "layer BITS" and "refused MECHANISM: WHY".
+ * LOG gets "tls VERSION", with "resumed" behind it if it is that, "hello TEXT" (the client's first
+ * response, but for what is no letter), "login USER MECHANISM", "layer BITS" and "refused
+ * MECHANISM: WHY".
  */
 #include <arpa/inet.h>
 #include <ctype.h>
@@ -45,7 +46,10 @@ static struct {
 static FILE *log_file;
 static gnutls_datum_t ticket_key;
 
-/* What tls-server-end-point is of the one certificate. GnuTLS does not know it in a resumed session. */
+/*
+ * What tls-server-end-point is of the one certificate. GnuTLS does not know it in a resumed
+ * session.
+ */
 static gnutls_datum_t end_point;
 
 struct session {

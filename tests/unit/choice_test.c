@@ -10,7 +10,10 @@
 	"SASL NTLM LOGIN PLAIN DIGEST-MD5 CRAM-MD5 GSSAPI GS2-KRB5 GSS-SPNEGO ANONYMOUS OTP X "    \
 	"SCRAM-SHA-1 SCRAM-SHA-256 SCRAM-SHA-512 SCRAM-SHA-1-PLUS SCRAM-SHA-256-PLUS EXTERNAL"
 
-/* What the connection and the account have, in letters: Tls, Binding, Certificate, in clear by its own word (N). */
+/*
+ * What the connection and the account have, in letters: Tls, Binding, Certificate, in clear by its
+ * own word (N).
+ */
 static struct choice
 make_choice(
 	const char *has, struct account *account, struct pop3_capabilities *caps, const char *list)
@@ -72,7 +75,9 @@ test_automatic_order(void)
 	}
 }
 
-/* What a user names is taken in his order, listed or not; what this connection cannot do says why. */
+/*
+ * What a user names is taken in his order, listed or not; what this connection cannot do says why.
+ */
 static void
 test_named(void)
 {
@@ -166,7 +171,10 @@ test_tokens_and_other_users(void)
 	CHECK(!mechanism_takes_token("PLAIN") && !mechanism_takes_token("X"));
 }
 
-/* RFC 5802 section 6: "y" is said where a server with -PLUS would have listed it, or somebody took it out. */
+/*
+ * RFC 5802 section 6: "y" is said where a server with -PLUS would have listed it, or somebody took
+ * it out.
+ */
 static void
 test_could_bind(void)
 {

@@ -1,6 +1,7 @@
 /*
  * Steps into the cage, and tries what must not be possible in it. Each attempt runs in a process of
- * its own, without a cage too where anybody may do it, so that what is refused is refused by the cage.
+ * its own, without a cage too where anybody may do it, so that what is refused is refused by the
+ * cage.
  */
 #include "fetch/cage/sandbox.h"
 
@@ -228,7 +229,10 @@ fork_process(void)
 static int
 clone_process(void)
 {
-	/* None that a kernel takes, so that nobody has to be waited for; it is refused before that is seen. */
+	/*
+	 * None that a kernel takes, so that nobody has to be waited for; it is refused before that
+	 * is seen.
+	 */
 	return outcome(syscall(SYS_clone3, NULL, (size_t)0));
 }
 

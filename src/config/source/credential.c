@@ -97,7 +97,9 @@ check_private(
 	struct stat seen = *st;
 	const char *exposure;
 
-	/* Its user has it by an access control list, whose mask stands where the group's rights do. */
+	/*
+	 * Its user has it by an access control list, whose mask stands where the group's rights do.
+	 */
 	if (is_of_systemd(path))
 		seen.st_mode &= ~(mode_t)S_IRGRP;
 	exposure = find_exposure(&seen, reads_for);
@@ -423,7 +425,10 @@ credential_needs_prompt(const struct account *account)
 		account->password_file != NULL || account->password_command != NULL ||
 		account->credential != NULL || account_has_token(account))
 		return false;
-	/* Their own .netrc is theirs to read, later; and who sits here may not know their passwords. */
+	/*
+	 * Their own .netrc is theirs to read, later; and who sits here may not know their
+	 * passwords.
+	 */
 	if (account->run_as.name != NULL && account->run_as.uid != geteuid())
 		return false;
 	/* A .netrc that cannot be used is an error to be told, by credential_resolve(). */

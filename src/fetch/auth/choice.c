@@ -49,8 +49,8 @@ choice_allows(const struct choice *choice, const char *name, struct error *err)
 }
 
 /*
- * Cyrus IMAP binds to tls-unique on whatever it speaks, TLS 1.3 too, where GnuTLS has none, and says
- * so only when it refuses the password.
+ * Cyrus IMAP binds to tls-unique on whatever it speaks, TLS 1.3 too, where GnuTLS has none, and
+ * says so only when it refuses the password.
  */
 static bool
 binds_otherwise(const struct choice *choice)

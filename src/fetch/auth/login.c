@@ -135,7 +135,9 @@ judge_token(const struct conn *conn, const struct login *login, struct oauth_ref
 	add_refusal(conn, refusal, err);
 }
 
-/* A right password is refused, too, where TLS does not end at the server, or is bound to otherwise. */
+/*
+ * A right password is refused, too, where TLS does not end at the server, or is bound to otherwise.
+ */
 static void
 explain_binding(struct error *err)
 {
@@ -179,7 +181,10 @@ try_mechanism(struct conn *conn, const struct login *login, const struct choice 
 		return ATTEMPT_OK;
 	refused(conn, login, name, &reply, err);
 	if (end == POP3_AUTH_UNSUPPORTED) {
-		/* That no password was refused is known; the mechanism will not be there later either. */
+		/*
+		 * That no password was refused is known; the mechanism will not be there later
+		 * either.
+		 */
 		err->class = pop3_login_refusal_class(&reply, false);
 		return ATTEMPT_NEXT;
 	}

@@ -99,7 +99,9 @@ port_of(const sasl_client_params_t *params)
 	return semicolon != NULL ? semicolon + 1 : NULL;
 }
 
-/* A name in the GS2 header (RFC 5801 section 4): "=" is =3D, "," is =2C. Returns the end of `out`. */
+/*
+ * A name in the GS2 header (RFC 5801 section 4): "=" is =3D, "," is =2C. Returns the end of `out`.
+ */
 static char *
 put_gs2_name(char *out, const char *name)
 {

@@ -274,7 +274,10 @@ set_properties(struct mech *mech, struct error *err)
 
 	if (code == SASL_OK && strength != 0)
 		code = sasl_setprop(mech->conn, SASL_SSF_EXTERNAL, &strength);
-	/* EXTERNAL is there only for a connection that has proved somebody; who that is is not sent. */
+	/*
+	 * EXTERNAL is there only for a connection that has proved somebody; who that is is not
+	 * sent.
+	 */
 	if (code == SASL_OK && strcmp(mech->settings->mechanism, "EXTERNAL") == 0)
 		code = sasl_setprop(mech->conn, SASL_AUTH_EXTERNAL, mech->settings->user);
 	if (code == SASL_OK && binding != NULL) {

@@ -111,7 +111,10 @@ static const struct rule always[] = {
 #endif
 };
 
-/* And what name service, libraries and reconnecting need before the transfer. Landlock says which files. */
+/*
+ * And what name service, libraries and reconnecting need before the transfer. Landlock says which
+ * files.
+ */
 static const struct rule at_login[] = {
 	CALL_IF(openat, 1, LACKS(2, O_ACCMODE | O_CREAT | O_TRUNC)),
 	CALL_IF(open, 1, LACKS(1, O_ACCMODE | O_CREAT | O_TRUNC)),
@@ -138,7 +141,9 @@ static const struct rule at_login[] = {
 	CALL(writev),
 	CALL(getdents64),
 	CALL(getcwd),
-	/* Shared libraries of the name service: code comes from files only, and is never written. */
+	/*
+	 * Shared libraries of the name service: code comes from files only, and is never written.
+	 */
 	CALL_IF(mmap, 2, HAS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC), LACKS(3, MAP_ANONYMOUS)),
 	CALL_IF(mmap2, 2, HAS(2, PROT_EXEC | PROT_WRITE, PROT_EXEC), LACKS(3, MAP_ANONYMOUS)),
 
@@ -203,7 +208,10 @@ static const struct rule at_login[] = {
 	/* Asking for a limit, not setting one. */
 	CALL_IF(prlimit64, 2, IS(0, 0), IS(2, 0)),
 
-	/* Root's fetcher has kept the right to empty its root (base/privilege.h); the others have none. */
+	/*
+	 * Root's fetcher has kept the right to empty its root (base/privilege.h); the others have
+	 * none.
+	 */
 	CALL(fchdir),
 	CALL(chroot),
 	CALL(capset),
@@ -213,7 +221,10 @@ static const struct rule at_login[] = {
 	{SYS_landlock_restrict_self, 0, {{0}}},
 };
 
-/* Only where the machine's name service is asked over sockets: behind some of them a user's other programs obey. */
+/*
+ * Only where the machine's name service is asked over sockets: behind some of them a user's other
+ * programs obey.
+ */
 static const struct rule at_login_by_socket[] = {
 	CALL_IF(socket, 3, IS(0, AF_UNIX), HAS(1, TYPE_BITS, SOCK_STREAM), IS(2, 0)),
 };
@@ -341,7 +352,9 @@ int
 filter_close(enum filter_step step, struct error *err)
 {
 	struct sock_fprog *program = &programs[step];
-	/* Nothing honest is refused in the second step, so that a line of the kernel's is worth it. */
+	/*
+	 * Nothing honest is refused in the second step, so that a line of the kernel's is worth it.
+	 */
 	unsigned long flags = step == FILTER_TRANSFER ? SECCOMP_FILTER_FLAG_LOG : 0;
 
 	if (!make_program(step))

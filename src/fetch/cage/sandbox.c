@@ -11,9 +11,9 @@
 #define PORT_DNS 53
 
 /*
- * What is read between the fork and the end of a login: by the name service and its modules, GnuTLS,
- * libsasl2 and libc. By name, since other accounts' passwords may lie beside them in /etc. What
- * systems other than this one have is skipped.
+ * What is read between the fork and the end of a login: by the name service and its modules,
+ * GnuTLS, libsasl2 and libc. By name, since other accounts' passwords may lie beside them in /etc.
+ * What systems other than this one have is skipped.
  */
 static const char *const readable[] = {
 	/* shared libraries, which are the modules of the name service */

@@ -46,7 +46,10 @@ put_names(struct buf *out, gnutls_x509_crt_t certificate)
 
 		if (type == GNUTLS_E_SHORT_MEMORY_BUFFER)
 			continue; /* one that does not fit is no name that anybody meant */
-		/* At the end, and where the rest cannot be read: that is so for each further number. */
+		/*
+		 * At the end, and where the rest cannot be read: that is so for each further
+		 * number.
+		 */
 		if (type < 0 || shown == NAMES_MAX)
 			break;
 		if (type == GNUTLS_SAN_IPADDRESS && (size == 4 || size == 16) &&

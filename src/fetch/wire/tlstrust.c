@@ -170,7 +170,10 @@ is_unsafe_word(const char *word, size_t len)
 	return true;
 }
 
-/* It goes behind a string that is complete: GnuTLS would take a level among its words for another start. */
+/*
+ * It goes behind a string that is complete: GnuTLS would take a level among its words for another
+ * start.
+ */
 static int
 check_words(const char *text, struct error *err)
 {
@@ -369,7 +372,10 @@ read_chain(gnutls_session_t session, struct chain *out)
 	}
 }
 
-/* The issuer of `certificate`, from the chain or from those who are trusted; false: nobody knows it. */
+/*
+ * The issuer of `certificate`, from the chain or from those who are trusted; false: nobody knows
+ * it.
+ */
 static bool
 find_issuer(const struct chain *chain, gnutls_x509_crt_t certificate, gnutls_x509_crt_t *out)
 {
@@ -458,7 +464,10 @@ check_chain(const struct tlstrust *trust, gnutls_session_t session, struct error
 	if (code != 0)
 		return tlstrust_library_error(
 			err, "the server's certificate cannot be verified", code);
-	/* Where there is no other name GnuTLS takes the common name, which anybody could have chosen. */
+	/*
+	 * Where there is no other name GnuTLS takes the common name, which anybody could have
+	 * chosen.
+	 */
 	if (status == 0 && !tlscert_has_names(session))
 		status = GNUTLS_CERT_INVALID | GNUTLS_CERT_UNEXPECTED_OWNER;
 	if (status != 0)
