@@ -70,6 +70,9 @@ file_close(int fd, const char *what, struct error *err)
 	return 0;
 }
 
+/* What one read(2) takes of a file. */
+#define READ_SIZE 65536
+
 static int
 read_all(int fd, size_t max, struct buf *out, const char *path, struct error *err)
 {
@@ -77,7 +80,7 @@ read_all(int fd, size_t max, struct buf *out, const char *path, struct error *er
 	ssize_t n;
 
 	for (;;) {
-		n = read(fd, buf_reserve(out, 65536), 65536);
+		n = read(fd, buf_reserve(out, READ_SIZE), READ_SIZE);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -115,8 +118,12 @@ file_read_whole(const char *path, size_t max, struct buf *out, struct stat *st, 
 		error_set(err, ERROR_WRITE, "'%s' is a folder, not a file", path);
 	else if (!S_ISREG(st->st_mode))
 		error_set(err, ERROR_WRITE, "'%s' is not a regular file", path);
-	else
+	else {
+		/* At once: a buffer that grows leaves a copy behind, perhaps of a private key. */
+		if ((size_t)st->st_size <= max)
+			(void)buf_reserve(out, (size_t)st->st_size + READ_SIZE);
 		result = read_all(fd, max, out, path, err);
+	}
 	close(fd);
 	errno = 0;
 	return result;
