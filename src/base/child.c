@@ -15,6 +15,9 @@
 #include "base/clock.h"
 #include "base/file.h"
 
+/* Where the kernel does not tell, how often to look whether a process has ended. */
+#define REAP_INTERVAL_MS 10
+
 #define NOT_EXECUTABLE 126
 #define NOT_FOUND      127
 
@@ -147,6 +150,29 @@ child_kill(struct child *child, int64_t grace_ms)
 	kill(child->pid, SIGKILL);
 	if (child_reap(child, &status, &ignored) != 0)
 		return; /* someone else reaped it: it is gone, which is all we want */
+}
+
+bool
+child_reap_within(pid_t pid, int64_t limit_ms, int *status_out)
+{
+	struct pollfd watch = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+	int64_t deadline = clock_monotonic_ms() + limit_ms;
+	bool has_ended;
+	int left;
+
+	/* The first look is before any wait: most have ended by then. */
+	while (!(has_ended = waitpid(pid, status_out, WNOHANG) == pid) &&
+		(left = clock_poll_timeout(deadline)) != 0) {
+		/*
+		 * Linux before 5.3 tells the end of a process to nobody who also watches the clock.
+		 */
+		if (watch.fd < 0 && left > REAP_INTERVAL_MS)
+			left = REAP_INTERVAL_MS;
+		poll(&watch, 1, left);
+	}
+	if (watch.fd >= 0)
+		close(watch.fd);
+	return has_ended;
 }
 
 void

@@ -45,6 +45,12 @@ int child_reap(struct child *child, int *status_out, struct error *err)
 /* SIGTERM to the group, SIGKILL to it after `grace_ms`, then reaped and released. */
 void child_kill(struct child *child, int64_t grace_ms);
 
+/*
+ * Reap any child process that ends within `limit_ms`, and its wait status; false: it has not, and is
+ * still there.
+ */
+bool child_reap_within(pid_t pid, int64_t limit_ms, int *status_out);
+
 /* The wait status as a sentence part: "exited with status 3", "was killed by signal 9 (Killed)". */
 void child_describe_status(int status, char *out, size_t size);
 

@@ -2,7 +2,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
@@ -13,7 +12,7 @@
 #include <sysexits.h>
 #include <unistd.h>
 
-#include "base/clock.h"
+#include "base/child.h"
 #include "base/file.h"
 #include "base/log.h"
 #include "base/privilege.h"
@@ -22,9 +21,6 @@
 
 /* How long the fetcher has to end by itself once its session is over. */
 #define FAREWELL_MS 5000
-
-/* Where the kernel does not tell, how often to look whether a process has ended. */
-#define REAP_INTERVAL_MS 10
 
 /* More is no password; who hands over may be another user by then, and is believed in nothing. */
 #define PASSWORD_MAX ((size_t)1024 * 1024)
@@ -248,27 +244,10 @@ launch_hand_over(const struct launch *launch, const struct launch_terms *terms,
 bool
 launch_end(struct launch *launch, bool at_once, int *status_out)
 {
-	struct pollfd watch = {
-		.fd = (int)syscall(SYS_pidfd_open, launch->pid, 0), .events = POLLIN};
-	int64_t deadline = clock_monotonic_ms() + (at_once ? 0 : FAREWELL_MS);
-	bool has_ended = false;
-	int left;
-
 	if (launch->fd >= 0)
 		close(launch->fd);
 	launch->fd = -1;
-	while (!has_ended && (left = clock_poll_timeout(deadline)) != 0) {
-		/*
-		 * Linux before 5.3 tells the end of a process to nobody who also watches the clock.
-		 */
-		if (watch.fd < 0 && left > REAP_INTERVAL_MS)
-			left = REAP_INTERVAL_MS;
-		poll(&watch, 1, left);
-		has_ended = waitpid(launch->pid, status_out, WNOHANG) == launch->pid;
-	}
-	if (watch.fd >= 0)
-		close(watch.fd);
-	if (has_ended)
+	if (!at_once && child_reap_within(launch->pid, FAREWELL_MS, status_out))
 		return true;
 	/* Another user's, where root has started us: it is the poller's to end then. */
 	if (kill(launch->pid, SIGKILL) != 0 && errno == EPERM)

@@ -29,6 +29,9 @@
 /* How long the poller has to read the report. */
 #define FAREWELL_MS 5000
 
+/* How long a worker that has reported may take to end. The other accounts wait meanwhile. */
+#define END_MS 2000
+
 static enum deliverer_mode
 mode_of(const struct worker_settings *settings)
 {
@@ -332,9 +335,11 @@ worker_finish(struct worker *worker, bool has_reported, struct error *err)
 	 * One that breaks the link's rules has not ended by itself; one that has said all may have
 	 * been stopped by its user just then, and all accounts would wait.
 	 */
-	kill(worker->pid, SIGKILL);
-	while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
-		continue;
+	if (!has_reported || !child_reap_within(worker->pid, END_MS, &status)) {
+		kill(worker->pid, SIGKILL);
+		while (waitpid(worker->pid, &status, 0) < 0 && errno == EINTR)
+			continue;
+	}
 	/* It has nobody to speak to any more; the worker may not have had the right to end it. */
 	launch_kill_by_handle(worker->fetcher);
 	*worker = (struct worker){.fetcher = -1};
