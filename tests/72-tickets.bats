@@ -117,7 +117,8 @@ TICKET() {
 	make_certs
 	for version in 1.3 1.2; do
 		rm -rf "$STATE"
-		CERT_DIR=$HOME make_cert "$HOME/short" "$CERT_DIR/ca" 'ip_address = "127.0.0.1"' \
+		ca=$CERT_DIR/ca
+		CERT_DIR=$HOME make_cert "$HOME/short" "$ca" 'ip_address = "127.0.0.1"' \
 			"expiration_date = \"$(date -u -d '+2 hours' '+%Y-%m-%d %H:%M:%S')\""
 		serve_tickets --tls "$HOME/short.pem" "$HOME/short.key" \
 			-e "tls-priority NORMAL:-VERS-ALL:+VERS-TLS$version"

@@ -3,10 +3,10 @@
 
 load helper
 
-# ask [OPTION…]: --server-info of the account "box", which has no password, for the server started last.
+# ask: --server-info of the account "box", which has no password, for the server started last.
 ask() {
 	account box 'password =' "${LINES_OF_BOX[@]}" | write_config
-	poll --server-info "$@" box
+	poll --server-info box
 }
 
 # Nothing of a login was sent, and the session ended in good order; no state was left.
@@ -96,7 +96,8 @@ QUIT'
 @test "a server whose certificate is refused is shown all the same, with status 76" {
 	make_certs
 	for tls in --tls --stls; do
-		CERT_DIR=$HOME make_cert "$HOME/wrong" "$CERT_DIR/ca" 'dns_name = "other.example.org"'
+		ca=$CERT_DIR/ca
+		CERT_DIR=$HOME make_cert "$HOME/wrong" "$ca" 'dns_name = "other.example.org"'
 		start_fakepop "$tls" "$HOME/wrong.pem" "$HOME/wrong.key"
 		ask
 		assert_status 76

@@ -46,8 +46,8 @@ int child_reap(struct child *child, int *status_out, struct error *err)
 void child_kill(struct child *child, int64_t grace_ms);
 
 /*
- * Reap any child process that ends within `limit_ms`, and its wait status; false: it has not, and is
- * still there.
+ * Reap any child process that ends within `limit_ms`, and its wait status; false: it has not, and
+ * is still there.
  */
 bool child_reap_within(pid_t pid, int64_t limit_ms, int *status_out);
 
