@@ -155,12 +155,15 @@ child_kill(struct child *child, int64_t grace_ms)
 bool
 child_reap_within(pid_t pid, int64_t limit_ms, int *status_out)
 {
-	struct pollfd watch = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
 	int64_t deadline = clock_monotonic_ms() + limit_ms;
+	struct pollfd watch;
 	bool has_ended;
 	int left;
 
-	/* The first look is before any wait: most have ended by then. */
+	/* Most have ended by the first look. */
+	if (waitpid(pid, status_out, WNOHANG) == pid)
+		return true;
+	watch = (struct pollfd){.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
 	while (!(has_ended = waitpid(pid, status_out, WNOHANG) == pid) &&
 		(left = clock_poll_timeout(deadline)) != 0) {
 		/*
