@@ -375,7 +375,7 @@ modes() {
 		account two 'run-as = "jane"' 'deliver ='
 		account three 'deliver ='
 	} | write_config
-	LD_PRELOAD=$NSS_WRAPPER NSS_WRAPPER_PASSWD=$WORLD/passwd NSS_WRAPPER_GROUP=$WORLD/group \
+	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 LD_PRELOAD=$NSS_WRAPPER NSS_WRAPPER_PASSWD=$WORLD/passwd NSS_WRAPPER_GROUP=$WORLD/group \
 		run --separate-stderr pophaul
 	assert_status 0
 	assert_equal "$(count_files home/Maildir/new)$(count_files home/Default/new)$(count_files "$HOME/Default/new")" 111
