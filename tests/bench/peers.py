@@ -140,7 +140,10 @@ class Mpop(Run):
 
     def configure(self):
         where = {"maildir": "maildir " + self.maildir, "mbox": "mbox " + self.mbox, "pipe": "mda " + self.procmail()}
-        self.write("conf", """
+        self.write_account("conf", self.account.user, where[self.account.kind], "uidls")
+
+    def write_account(self, name, user, delivery, uidls):
+        self.write(name, """
 account default
 host localhost
 port {a.port}
@@ -148,13 +151,14 @@ tls on
 tls_starttls off
 tls_trust_file {a.certificates.ca}
 auth plain
-user {a.user}
+user {user}
 password {password}
 keep on
-delivery {deliver}
-uidls_file {home}/uidls
+delivery {delivery}
+uidls_file {home}/{uidls}
 {extra}
-""".format(home=self.home, a=self.account, password=PASSWORD, deliver=where[self.account.kind], extra=self.extra))
+""".format(home=self.home, a=self.account, user=user, password=PASSWORD, delivery=delivery, uidls=uidls,
+           extra=self.extra))
 
     def command(self):
         return ["mpop", "-q", "-C", os.path.join(self.home, "conf")]

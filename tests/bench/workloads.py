@@ -338,20 +338,7 @@ class ManyMpop(Mpop):
             path = os.path.join(self.home, "mail", "u%d" % n)
             for sub in ("cur", "new", "tmp"):
                 os.makedirs(os.path.join(path, sub), exist_ok=True)
-            self.write("u%d.conf" % n, """
-account default
-host localhost
-port {a.port}
-tls on
-tls_starttls off
-tls_trust_file {a.certificates.ca}
-auth plain
-user u{n}
-password {password}
-keep on
-delivery maildir {path}
-uidls_file {home}/u{n}.uidls
-""".format(home=self.home, a=self.account, n=n, password=PASSWORD, path=path))
+            self.write_account("u%d.conf" % n, "u%d" % n, "maildir " + path, "u%d.uidls" % n)
 
     def command(self):
         return ["sh", "-c", "seq 0 %d | xargs -P%d -I{} mpop -q -C %s/u{}.conf"
