@@ -60,8 +60,9 @@ int worker_start(struct worker *worker, const struct account *account,
 void worker_stop(const struct worker *worker, bool at_once);
 
 /*
- * End it at once, reap it and close its link. `has_reported`: its LINK_REPORT came, so it had
- * nothing left to do. Otherwise -1 and ERROR_BUG that tells how it ended.
+ * Close its link and reap it. `has_reported`: its LINK_REPORT came, so it has nothing left to do;
+ * it has two seconds to end by itself, for which this may block, and is ended then. Otherwise it
+ * is ended at once: -1, and ERROR_BUG or, for a lack of memory, ERROR_SYSTEM that tells how.
  */
 int worker_finish(struct worker *worker, bool has_reported, struct error *err)
 	__attribute__((warn_unused_result));
