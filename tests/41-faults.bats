@@ -71,3 +71,81 @@ without_dates() {
 		done
 	done
 }
+
+# while_it_grows INJECTION: a session with one message of 20 MiB, of which two windows are written out while it
+# comes; the calls that do that fail as said.
+while_it_grows() {
+	run --separate-stderr strace -f -qq -o calls -e signal=none -e trace=sync_file_range,fadvise64 \
+		${1:+-e inject="sync_file_range:$1"} timeout -k 5 60 "$BUILD/pophaul"
+}
+
+# assert_whole FILE: it ends in the 20 MiB of that message, as octets of the wire.
+assert_whole() {
+	assert_equal "$(sed '/^From /d; s/$/\r/' "$1" | wc -c)" "${2:-20971520}"
+}
+
+@test "a disk that fails while a large message still grows: the message counts as not delivered, and comes again" {
+	local dest when
+
+	for dest in "maildir:$HOME/Maildir" "mbox:$HOME/mbox"; do
+		# The first is begun to be written out, the second, the first is waited for.
+		for when in 1 2 3; do
+			rm -rf "$STATE" Maildir mbox
+			start_fakepop --synthetic 1 20971520
+			use 'keep = "never"' "deliver = \"$dest\""
+			while_it_grows error=EIO:when=$when
+			assert_status 74
+			assert_stderr_has 'to the disk: Input/output error'
+			[ ! -s mbox ] && [ "$(count_files Maildir/new)" -eq 0 ] || fail 'what may be lost was delivered'
+			assert_equal "$(grep -c INJECTED calls)" 1
+			poll
+			assert_status 0
+			if [[ $dest == mbox:* ]]; then
+				# With the blank line that ends it.
+				assert_whole mbox 20971522
+			else
+				assert_equal "$(count_files Maildir/new)" 1
+				assert_whole Maildir/new/*
+			fi
+			stop_servers
+		done
+	done
+}
+
+@test "a file system that cannot write out a part of a file gets large messages all the same" {
+	local error
+
+	start_fakepop --synthetic 1 20971520
+	use
+	for error in EINVAL ENOSYS ESPIPE EPERM; do
+		rm -rf "$STATE" Maildir
+		while_it_grows error=$error
+		assert_status 0
+		assert_equal "$stderr" ''
+		assert_whole Maildir/new/*
+	done
+	rm -rf "$STATE" Maildir
+	while_it_grows error=EINTR:when=2
+	assert_status 0
+	assert_equal "$(grep -c '^[0-9]* *sync_file_range' calls)" 4
+	assert_whole Maildir/new/*
+}
+
+@test "a large message is written out as it grows, and leaves the page cache but for its end; a small one stays there" {
+	start_fakepop --synthetic 1 20971520
+	use
+	while_it_grows
+	assert_status 0
+	assert_equal "$(sed 's/^[0-9]* *//; s/([0-9]*, /(/; s/ *= 0$//' calls)" 'sync_file_range(0, 8388608, SYNC_FILE_RANGE_WRITE)
+sync_file_range(8388608, 8388608, SYNC_FILE_RANGE_WRITE)
+sync_file_range(0, 8388608, SYNC_FILE_RANGE_WAIT_BEFORE|SYNC_FILE_RANGE_WRITE|SYNC_FILE_RANGE_WAIT_AFTER)
+fadvise64(0, 8388608, POSIX_FADV_DONTNEED)'
+	stop_servers
+	rm -rf "$STATE" Maildir
+	start_fakepop --synthetic 3 8000000
+	use
+	while_it_grows
+	assert_status 0
+	assert_equal "$(count_files Maildir/new)" 3
+	[ ! -s calls ] || fail "$(<calls)"
+}

@@ -9,11 +9,11 @@ bench() {
 }
 
 @test "the bench measures pophaul against the bundled server, and leaves a table and the single runs" {
-	bench start lock-step known big
+	bench start lock-step known stream
 	assert_status 0
 	assert_output_matches '^pophaul +[0-9]'
 	assert_output_matches '^40 ms, no pipelining +pophaul +1 .* 1[0-9]$'
-	assert_output_matches '^one message of 1 GiB +probe +1 '
+	assert_output_matches '^1 GiB from fakepop +probe +1 '
 	assert_output_matches '^(ok  |MISS)  known +1,000,000: seconds '
 	grep -q '^start,pophaul --version,1,0\.' "$BUILD/bench/bench.csv"
 	cmp "$BUILD/bench/table.txt" <(head -n -1 <<<"$output")
@@ -32,7 +32,7 @@ bench() {
 	mkdir -p there/tests/fakepop
 	cp liar there/pophaul
 	cp "$BUILD/tests/fakepop/fakepop" there/tests/fakepop
-	BUILD=$HOME/there bench big
+	BUILD=$HOME/there bench stream
 	assert_status 1
 	assert_stderr_has 'bench: pophaul ended with 0 and delivered 0 of 1 messages'
 }

@@ -19,6 +19,9 @@
 /* Of a command that is about no message. */
 #define NO_ROW UINT32_MAX
 
+/* So many octets more are more than a server waits with: it sends them, whatever we do. */
+#define STREAM_MIN (512 * 1024)
+
 /* Reads of what a server has said before it stopped reading. */
 #define LAST_FILLS 16
 
@@ -276,6 +279,18 @@ flush_both(struct transfer *transfer, struct error *err)
 	return link_flush(transfer->settings.link, err);
 }
 
+/* Octets that the server has still to send for what it was asked, as far as it has listed them. */
+static uint64_t
+octets_due(const struct replies *replies)
+{
+	const struct flight_command *first = flight_first(&replies->flight);
+	uint64_t taken = replies->in_body ? replies->body.taken : 0;
+
+	if (first == NULL)
+		return 0;
+	return replies->flight.octets - (taken < first->octets ? taken : first->octets);
+}
+
 static int
 wait_for_either(struct transfer *transfer, struct error *err)
 {
@@ -285,6 +300,7 @@ wait_for_either(struct transfer *transfer, struct error *err)
 		.other_fd = link_fd(transfer->settings.link),
 		.other_events = POLLIN,
 		.wants_input = !transfer->replies.is_held_back,
+		.is_stream = octets_due(&transfer->replies) >= STREAM_MIN,
 	};
 	struct error failure;
 

@@ -140,12 +140,12 @@ class Certificates:
 class Mail:
     """A seeded source of messages: sizes are log-normal, kinds come in turn."""
 
-    def __init__(self, seed, median=4096, sigma=1.32, kinds=("text", "dots", "base64", "8-bit")):
+    def __init__(self, seed, median=4096, sigma=1.32, kinds=("text", "dots", "base64", "8-bit"), largest=50 << 20):
         self.random = random.Random(seed)
-        self.median, self.sigma, self.kinds = median, sigma, kinds
+        self.median, self.sigma, self.kinds, self.largest = median, sigma, kinds, largest
 
     def size(self):
-        return max(64, min(int(self.median * self.random.lognormvariate(0, self.sigma)), 50 << 20))
+        return max(64, min(int(self.median * self.random.lognormvariate(0, self.sigma)), self.largest))
 
     def lines(self, kind, size):
         words = b"lorem ipsum dolor sit amet consectetur adipiscing elit sed do eiusmod tempor".split()

@@ -433,6 +433,42 @@ test_wait(void)
 	close_pair(&pair);
 }
 
+/* In a stream that comes in drops, what comes within a while is found at once, by one fill. */
+static void
+test_drops_gather(void)
+{
+	struct pair pair = open_pair(-1);
+	struct conn_wait wait = {.other_events = POLLIN, .wants_input = true, .is_stream = true};
+	struct error err;
+	int other[2];
+	size_t len;
+
+	CHECK(pipe(other) == 0);
+	wait.other_fd = other[0];
+	peer_sends(&pair, "drop", 4);
+	CHECK(fill_until(pair.conn, 4));
+
+	/* The other descriptor ends the gathering, and a deadline is one. */
+	CHECK(write(other[1], "x", 1) == 1);
+	wait.deadline = clock_monotonic_ms() + PATIENCE_MS;
+	CHECK(conn_wait(pair.conn, &wait, &err) == 0);
+	CHECK(!wait.timed_out && !wait.has_input && (wait.other_revents & POLLIN) != 0);
+	wait.other_fd = -1;
+	wait.deadline = clock_monotonic_ms() + SHORT_MS;
+	CHECK(conn_wait(pair.conn, &wait, &err) == 0);
+	CHECK(wait.timed_out && !wait.has_input);
+
+	peer_sends(&pair, "drop", 4);
+	wait.deadline = clock_monotonic_ms() + PATIENCE_MS;
+	CHECK(conn_wait(pair.conn, &wait, &err) == 0);
+	CHECK(!wait.timed_out && wait.has_input && conn_fill(pair.conn, &err) == 1);
+	conn_peek(pair.conn, &len);
+	CHECK(len == 8);
+	close(other[0]);
+	close(other[1]);
+	close_pair(&pair);
+}
+
 /* The pace: what nobody waits for does not count, nor does the time before a reply has begun. */
 static void
 test_pace(void)
@@ -570,6 +606,7 @@ main(void)
 	test_silence_times_out();
 	test_watched_descriptor_ends_waits();
 	test_wait();
+	test_drops_gather();
 	test_pace();
 	test_injection_behind_stls();
 	test_nobody_listens();

@@ -18,6 +18,7 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
+#include "base/writeout.h"
 #include "base/xalloc.h"
 #include "deliver/dest/maildir_recover.h"
 
@@ -49,6 +50,7 @@ struct maildir {
 	/* the message that is being written */
 	char unique[MAILDIR_UNIQUE_SIZE];
 	int fd;
+	struct writeout writeout;
 	uint64_t octets, lone_lf; /* LF without a CR before it */
 	char last;
 };
@@ -266,6 +268,7 @@ maildir_begin(void *self, struct error *err)
 	if (m->fd < 0)
 		return error_set_errno(
 			err, ERROR_CREATE, "cannot create '%s/tmp/%s'", m->path, m->unique);
+	writeout_begin(&m->writeout, m->fd, 0);
 	return 0;
 }
 
@@ -282,7 +285,8 @@ maildir_write(void *self, const void *data, size_t len, struct error *err)
 	}
 	if (len != 0)
 		m->last = end[-1];
-	if (file_write_all(m->fd, data, len, m->unique, err) != 0)
+	if (file_write_all(m->fd, data, len, m->unique, err) != 0 ||
+		writeout_advance(&m->writeout, len, m->unique, err) != 0)
 		return error_prefix(err, "maildir '%s'", m->path);
 	return 0;
 }

@@ -25,6 +25,10 @@
 /* What one conn_fill() reads: much more adds nothing, and less costs system calls. */
 #define FILL_SIZE 131072
 
+/* A fill of fewer octets than this is a drop of a stream, worth waiting so long for more. */
+#define DROP_MAX  (FILL_SIZE / 2)
+#define GATHER_MS 1
+
 /* Most octets of a line in the wire log; the log cuts a little beyond that. */
 #define WIRE_SHOWN_MAX 1024
 
@@ -38,6 +42,7 @@ struct conn {
 	struct buf input;
 	struct buf output;
 	bool output_is_secret; /* its memory must be wiped */
+	size_t last_fill;
 	int64_t last_progress; /* monotonic ms */
 	struct pace pace;
 	struct mask mask;
@@ -392,6 +397,7 @@ int
 conn_fill(struct conn *conn, struct error *err)
 {
 	uint64_t before = octets_received(conn), came;
+	size_t held = conn->input.len;
 	int result;
 
 	if (conn->is_broken) {
@@ -399,6 +405,7 @@ conn_fill(struct conn *conn, struct error *err)
 		return -1;
 	}
 	result = receive_batch(conn, err);
+	conn->last_fill = conn->input.len - held;
 	/* A long record that comes slowly is progress, although none of it can be read yet. */
 	came = octets_received(conn) - before;
 	if (result == 1 || came != 0)
@@ -527,6 +534,18 @@ poll_both(struct conn *conn, struct pollfd fds[static 2], int64_t deadline, bool
 	return ready;
 }
 
+/* What the other descriptor has to say ends it. -1: a signal did, or poll(2) failed. */
+static int
+let_gather(const struct conn *conn, const struct conn_wait *wait)
+{
+	struct pollfd other = {.fd = wait->other_fd, .events = wait->other_events};
+
+	if (wait->is_stream && conn->output.len == 0 && conn->last_fill != 0 &&
+		conn->last_fill < DROP_MAX)
+		return poll(&other, 1, GATHER_MS);
+	return 0;
+}
+
 int
 conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 {
@@ -551,6 +570,8 @@ conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 
 	if (is_ready)
 		ready = poll(fds, 2, 0);
+	else if (let_gather(conn, wait) < 0)
+		ready = -1;
 	else
 		ready = poll_both(conn, fds, wait->deadline, wait->wants_input);
 	if (ready < 0 && errno != EINTR)

@@ -151,6 +151,7 @@ struct conn_wait {
 	int other_fd;       /* a second descriptor to wait for; -1: none */
 	short other_events; /* as poll(2) */
 	bool wants_input;   /* in: wait for octets of the server */
+	bool is_stream;     /* in: much more of them is on its way, whatever we do */
 	bool has_input;     /* out: conn_fill() will get something */
 	bool has_output; /* out: conn_flush() will get on (waited for when something is queued) */
 	short other_revents; /* out */
@@ -158,9 +159,11 @@ struct conn_wait {
 };
 
 /*
- * poll() both ends; knows what TLS holds back. A signal, or the need to look at the server's pace,
- * ends it early, with nothing found. ERROR_TIMEOUT: within a reply (conn_expect_reply()) the server
- * sends more slowly than the account's min_rate (pace.h). ERROR_SYSTEM: poll(2) failed.
+ * poll() both ends; knows what TLS holds back. In a stream that comes in drops, it lets a
+ * millisecond's worth gather: each wake-up costs both this process and those behind it.
+ * A signal, or the need to look at the server's pace, ends it early, with nothing found.
+ * ERROR_TIMEOUT: within a reply (conn_expect_reply()) the server sends more slowly than the
+ * account's min_rate (pace.h). ERROR_SYSTEM: poll(2) failed.
  */
 int conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 	__attribute__((warn_unused_result));
