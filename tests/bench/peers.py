@@ -117,6 +117,7 @@ class Pophaul(Run):
 
     def configure(self):
         where = {"maildir": "maildir:" + self.maildir, "mbox": "mbox:" + self.mbox, "pipe": "pipe:" + self.procmail()}
+        run_as = 'run-as = "root"' if self.account.kind == "pipe" and os.geteuid() == 0 else ""
         self.write("conf", """
 state-dir = "{home}/state"
 account "box" {{
@@ -126,9 +127,11 @@ account "box" {{
 	user = "{a.user}"
 	password = "{password}"
 	deliver = "{deliver}"
+	{run_as}
 	{extra}
 }}
-""".format(home=self.home, a=self.account, password=PASSWORD, deliver=where[self.account.kind], extra=self.extra))
+""".format(home=self.home, a=self.account, password=PASSWORD, deliver=where[self.account.kind], run_as=run_as,
+           extra=self.extra))
 
     def command(self):
         return [ground.POPHAUL, "-q", "-c", os.path.join(self.home, "conf")]
