@@ -34,6 +34,11 @@ TICKET() {
 	echo "$STATE/box.ticket"
 }
 
+# The ticket was taken: its file is there, of zeros.
+is_taken() {
+	[ -s "$(TICKET)" ] && [ -z "$(tr -d '\0' <"$(TICKET)")" ]
+}
+
 @test "the second run resumes the session of the first, by implicit TLS and STLS, in TLS 1.3 and 1.2" {
 	for tls in --tls --stls; do
 		for version in 1.3 1.2; do
@@ -73,9 +78,33 @@ TICKET() {
 	poll
 	assert_status 75
 	assert_equal "$(last_tls)" 'tls TLS1.3 resumed'
-	[ ! -e "$(TICKET)" ]
+	# Its file stays, of zeros, which is no damage to speak of.
+	is_taken
 	run_box
 	assert_whole TLS1.3
+	refute_stderr_has 'no TLS session is resumed'
+	run_box
+	assert_resumed TLS1.3
+}
+
+@test "the file of a ticket is written over, not made anew, and not by a link to it" {
+	serve_tickets --tls
+	run_box
+	inode=$(stat -c %i "$(TICKET)")
+	run_box
+	assert_resumed TLS1.3
+	assert_equal "$(stat -c %i "$(TICKET)")" "$inode"
+	# Between taking and keeping, somebody makes another name for it.
+	stop_servers
+	start_fakepop --tls -e 'messages 1' -e 'tls-tickets one' -e "on UIDL await $HOME/go; normal"
+	account box | write_config
+	pophaul 3>&- &
+	wait_until 10 is_taken
+	ln "$(TICKET)" other
+	: >go
+	wait $!
+	[ -z "$(tr -d '\0' <other)" ] || fail 'it was written to by another name'
+	assert_equal "$(stat -c '%a %h' "$(TICKET)")" '600 1'
 }
 
 @test "an account with another setting does not resume" {

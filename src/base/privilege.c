@@ -39,6 +39,13 @@ static const char *const KEPT[] = {"KRB5_CONFIG", "LANG", "LANGUAGE", "LC_ALL", 
 
 #define KEPT_COUNT (sizeof(KEPT) / sizeof(KEPT[0]))
 
+/* Who the fetcher becomes. */
+static struct {
+	bool is_found;
+	uid_t uid;
+	gid_t gid;
+} nobody = {.uid = FALLBACK_ID, .gid = FALLBACK_ID};
+
 /* The folder for privilege_empty_root(); -1: there is none. */
 static int empty_folder = -1;
 
@@ -225,20 +232,27 @@ open_empty_folder(void)
 	return fd;
 }
 
-int
-privilege_become_nobody(struct error *err)
+void
+privilege_find_nobody(void)
 {
 	const struct passwd *entry = getpwnam(FETCHER_USER);
-	bool keeps_chroot = has_capabilities(BIT(CAP_SYS_CHROOT));
-	uid_t uid = FALLBACK_ID;
-	gid_t gid = FALLBACK_ID;
 
 	if (entry == NULL || entry->pw_uid == 0)
 		entry = getpwnam(FALLBACK_USER);
 	if (entry != NULL && entry->pw_uid != 0 && entry->pw_gid != 0) {
-		uid = entry->pw_uid;
-		gid = entry->pw_gid;
+		nobody.uid = entry->pw_uid;
+		nobody.gid = entry->pw_gid;
 	}
+	nobody.is_found = true;
+}
+
+int
+privilege_become_nobody(struct error *err)
+{
+	bool keeps_chroot = has_capabilities(BIT(CAP_SYS_CHROOT));
+
+	if (!nobody.is_found)
+		privilege_find_nobody();
 	if (leave_terminal(err) != 0)
 		return -1;
 	if (keeps_chroot)
@@ -250,10 +264,10 @@ privilege_become_nobody(struct error *err)
 		(void)prctl(PR_CAPBSET_DROP, bit, 0, 0, 0);
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	if (setgroups(0, NULL) != 0 ||
-		set_ids(uid, gid, empty_folder >= 0 ? BIT(CAP_SYS_CHROOT) : 0) != 0)
+		set_ids(nobody.uid, nobody.gid, empty_folder >= 0 ? BIT(CAP_SYS_CHROOT) : 0) != 0)
 		return error_set_errno(
 			err, ERROR_SYSTEM, "cannot become an unprivileged user for the network");
-	if (!is_settled(uid, gid))
+	if (!is_settled(nobody.uid, nobody.gid))
 		return error_set(err, ERROR_SYSTEM,
 			"cannot become an unprivileged user for the network: the way back to root "
 			"stays open");

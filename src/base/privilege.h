@@ -58,6 +58,12 @@ int privilege_become_user(const struct privilege_user *user, struct error *err)
 	__attribute__((warn_unused_result));
 
 /*
+ * Look up who privilege_become_nobody() is to be, so that it need not: to ask the system for a user
+ * may load libraries. It does so by itself when this was not called.
+ */
+void privilege_find_nobody(void);
+
+/*
  * Be the user `pophaul`, or where there is none `nobody`: no groups, no capability but
  * CAP_SYS_CHROOT if there was that, and a descriptor of a folder without entries, name or
  * permissions for privilege_empty_root(). Without a terminal, too. Clears PR_SET_PDEATHSIG.

@@ -36,12 +36,14 @@ struct fetcher {
 };
 
 int
-fetcher_prepare(bool needs_system_trust, struct error *err)
+fetcher_prepare(struct account *const *accounts, size_t count, struct error *err)
 {
 	sandbox_prepare();
-	if (tls_prepare(needs_system_trust, err) != 0)
+	if (privilege_is_root())
+		privilege_find_nobody();
+	if (tls_prepare(accounts, count, err) != 0)
 		return -1;
-	return mech_prepare(err);
+	return mech_prepare(accounts, count, err);
 }
 
 /*

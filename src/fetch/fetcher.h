@@ -19,10 +19,12 @@
 #include "link/link.h"
 
 /*
- * Load what all accounts share: the system's trust store (when
- * `needs_system_trust`), the SASL library. ERROR_TLS, ERROR_SYSTEM.
+ * Load what the fetchers of these accounts share and inherit, so that it costs each of them
+ * nothing: the certificates that they trust, the SASL library with the plug-ins that they may use
+ * (`accounts` NULL: all), who they become. ERROR_TLS, ERROR_SYSTEM.
  */
-int fetcher_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
+int fetcher_prepare(struct account *const *accounts, size_t count, struct error *err)
+	__attribute__((warn_unused_result));
 
 /*
  * What only the user who runs pophaul can do for the session: read the files that its TLS needs.

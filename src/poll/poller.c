@@ -400,19 +400,6 @@ end_waiting(struct pass *pass)
 	}
 }
 
-static bool
-needs_system_trust(const struct poller_settings *settings)
-{
-	for (size_t i = 0; i < settings->count; i++) {
-		const struct account *account = settings->accounts[i];
-
-		if (account->tls != ACCOUNT_TLS_NONE && account->tls_trust_file == NULL &&
-			!account->pin_only)
-			return true;
-	}
-	return false;
-}
-
 static int
 final_status(const struct pass *pass)
 {
@@ -463,7 +450,7 @@ poller_run(const struct poller_settings *settings)
 
 	/* Before anything is written: SIGXFSZ must not kill. */
 	catch_signals();
-	if (worker_prepare(needs_system_trust(settings), &err) != 0) {
+	if (worker_prepare(settings->accounts, settings->count, &err) != 0) {
 		log_error("%s", err.text);
 		return error_exit_status(err.class);
 	}

@@ -286,9 +286,9 @@ be_worker(const struct account *account, const struct worker_settings *settings,
 }
 
 int
-worker_prepare(bool needs_system_trust, struct error *err)
+worker_prepare(struct account *const *accounts, size_t count, struct error *err)
 {
-	return fetcher_prepare(needs_system_trust, err);
+	return fetcher_prepare(accounts, count, err);
 }
 
 int

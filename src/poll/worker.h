@@ -44,10 +44,11 @@ struct worker {
 };
 
 /*
- * Load what all workers share and inherit: the SASL library and, when `needs_system_trust`,
- * the system's trust store. ERROR_TLS, ERROR_SYSTEM.
+ * Load what the workers of these accounts share and inherit (fetcher_prepare()). ERROR_TLS,
+ * ERROR_SYSTEM.
  */
-int worker_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
+int worker_prepare(struct account *const *accounts, size_t count, struct error *err)
+	__attribute__((warn_unused_result));
 
 /* Fork it. ERROR_SYSTEM when there is no descriptor or no process to be had. */
 int worker_start(struct worker *worker, const struct account *account,

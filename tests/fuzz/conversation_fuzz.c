@@ -775,7 +775,7 @@ begin(void)
 
 	if (!is_prepared) {
 		log_init(&(struct log_settings){.level = LOG_LEVEL_ERROR});
-		REQUIRE(fetcher_prepare(false, &err) == 0);
+		REQUIRE(fetcher_prepare(NULL, 0, &err) == 0);
 	}
 	is_prepared = true;
 	world_reset();

@@ -844,9 +844,10 @@ static const struct {
 };
 
 int
-fetcher_prepare(bool needs_system_trust, struct error *err)
+fetcher_prepare(struct account *const *accounts, size_t count, struct error *err)
 {
-	(void)needs_system_trust;
+	(void)accounts;
+	(void)count;
 	(void)err;
 	sandbox_prepare();
 	return 0;

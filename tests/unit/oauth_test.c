@@ -259,7 +259,7 @@ main(void)
 {
 	struct error err;
 
-	if (!CHECK(mech_prepare(&err) == 0)) {
+	if (!CHECK(mech_prepare(NULL, 0, &err) == 0)) {
 		fprintf(stderr, "\t%s\n", err.text);
 		return check_done();
 	}

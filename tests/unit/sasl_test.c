@@ -380,7 +380,7 @@ main(void)
 {
 	struct error err;
 
-	if (!CHECK(mech_prepare(&err) == 0) || !CHECK(mech_prepare(&err) == 0))
+	if (!CHECK(mech_prepare(NULL, 0, &err) == 0) || !CHECK(mech_prepare(NULL, 0, &err) == 0))
 		return check_done();
 	test_known_plugins_only();
 	test_plain();

@@ -81,20 +81,54 @@ is_folder(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
+static const char *const parts[] = {"cur", "new", "tmp"};
+
+#define PART_COUNT (sizeof parts / sizeof *parts)
+
+/* The three that are missing; `made` tells which were. */
+static int
+make_parts(const char *path, bool made[static PART_COUNT], struct error *err)
+{
+	for (size_t i = 0; i < PART_COUNT; i++) {
+		char *folder = xasprintf("%s/%s", path, parts[i]);
+		int result = 0;
+
+		made[i] = mkdir(folder, 0700) == 0;
+		if (!made[i] && !is_folder(folder))
+			result = error_set_errno(
+				err, ERROR_CREATE, "cannot create folder '%s'", folder);
+		free(folder);
+		if (result != 0)
+			return -1;
+	}
+	return 0;
+}
+
+/* Left there, they would pass for ones that were made durable. */
+static void
+remove_parts(const char *path, const bool made[static PART_COUNT])
+{
+	for (size_t i = 0; i < PART_COUNT; i++) {
+		char *folder = xasprintf("%s/%s", path, parts[i]);
+
+		if (made[i])
+			rmdir(folder);
+		free(folder);
+	}
+}
+
 static int
 make_folders(const char *path, struct error *err)
 {
-	static const char *const parts[] = {"cur", "new", "tmp"};
-	int result = 0;
+	bool made[PART_COUNT] = {false};
 
-	for (size_t i = 0; result == 0 && i < sizeof parts / sizeof *parts; i++) {
-		char *folder = xasprintf("%s/%s", path, parts[i]);
-
-		if (!is_folder(folder))
-			result = file_make_dirs(folder, 0700, err);
-		free(folder);
-	}
-	return result;
+	if (!is_folder(path) && file_make_dirs(path, 0700, err) != 0)
+		return -1;
+	if (make_parts(path, made, err) == 0 &&
+		((!made[0] && !made[1] && !made[2]) || file_sync_dir(path, err) == 0))
+		return 0;
+	remove_parts(path, made);
+	return -1;
 }
 
 /* Maildir++: a folder inside a Maildir is told from the Maildir itself by this file. */

@@ -53,6 +53,20 @@ suspicion(const struct stat *st)
 	return NULL;
 }
 
+/* Whether it was taken, and none has come since. */
+static bool
+is_wiped(const struct head *head, const struct secret *ticket)
+{
+	const unsigned char *octets = (const unsigned char *)head;
+	unsigned found = 0;
+
+	for (size_t i = 0; i < sizeof *head; i++)
+		found |= octets[i];
+	for (size_t i = 0; i < ticket->len; i++)
+		found |= (unsigned char)ticket->data[i];
+	return found == 0;
+}
+
 static int
 read_ticket(int fd, const char *path, struct secret *out, int64_t *born_out, struct error *err)
 {
@@ -68,6 +82,10 @@ read_ticket(int fd, const char *path, struct secret *out, int64_t *born_out, str
 	secret_make(out, (size_t)st.st_size - sizeof head);
 	if (file_read_exactly(fd, &head, sizeof head, path, err) == 0 &&
 		file_read_exactly(fd, out->data, out->len, path, err) == 0) {
+		if (is_wiped(&head, out)) {
+			secret_release(out);
+			return 0;
+		}
 		memcpy(born_out, head.born, sizeof head.born);
 		make_head(&wanted, out, *born_out);
 		if (memcmp(&head, &wanted, sizeof head) == 0)
@@ -77,45 +95,64 @@ read_ticket(int fd, const char *path, struct secret *out, int64_t *born_out, str
 	return error_set(err, ERROR_WRITE, "'%s' is damaged: not used", path);
 }
 
+/*
+ * A ticket is good once. Its file stays, full of zeros: what is left of one that was deleted can be
+ * read from the disk, and to make another file for each run costs more than all the rest here.
+ */
+static int
+wipe(int fd, const char *path)
+{
+	static const char zeros[sizeof(struct head) + LINK_TICKET_MAX];
+	struct error ignored;
+	struct stat st;
+
+	if (fstat(fd, &st) != 0 || suspicion(&st) != NULL || lseek(fd, 0, SEEK_SET) != 0)
+		return -1;
+	return file_write_all(fd, zeros, (size_t)st.st_size, path, &ignored);
+}
+
 int
 ticket_take(
 	const char *dir, const char *name, struct secret *out, int64_t *born_out, struct error *err)
 {
 	char *path = xasprintf("%s/%s.ticket", dir, name);
 	/* O_NONBLOCK: a FIFO of that name must not hold us. */
-	int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	int fd = open(path, O_RDWR | O_NOFOLLOW | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
+	bool is_missing = fd < 0 && errno == ENOENT;
 	int result = 0;
 
 	if (fd >= 0)
 		result = read_ticket(fd, path, out, born_out, err);
-	else if (errno != ENOENT)
+	else if (!is_missing)
 		result = error_set_errno(err, ERROR_CREATE, "cannot open '%s'", path);
-	if (fd >= 0)
-		close(fd);
-	/* Good once; and what cannot be removed would be offered for ever. */
-	if ((fd >= 0 || result != 0) && unlink(path) != 0 && errno != ENOENT) {
+	/* What can be neither wiped nor removed would be offered for ever. */
+	if (!is_missing && (fd < 0 || result != 0 || wipe(fd, path) != 0) && unlink(path) != 0 &&
+		errno != ENOENT) {
 		secret_release(out);
 		result = error_set_errno(err, ERROR_WRITE, "cannot remove '%s'", path);
 	}
+	if (fd >= 0)
+		close(fd);
 	free(path);
 	return result;
 }
 
+/* The file that ticket_take() has left, if it is one; else a new one. */
 static int
-write_ticket(const char *path, const struct secret *ticket, int64_t born, struct error *err)
+open_own(const char *path, struct error *err)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-	struct head head;
+	const int flags = O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK;
+	int fd = open(path, flags);
+	struct stat st;
 
-	if (fd < 0)
-		return error_set_errno(err, ERROR_CREATE, "cannot create '%s'", path);
-	make_head(&head, ticket, born);
-	if (file_write_all(fd, &head, sizeof head, path, err) != 0 ||
-		file_write_all(fd, ticket->data, ticket->len, path, err) != 0) {
+	if (fd >= 0 && fstat(fd, &st) == 0 && suspicion(&st) == NULL)
+		return fd;
+	if (fd >= 0)
 		close(fd);
-		return -1;
-	}
-	return file_close(fd, path, err);
+	if (unlink(path) != 0 && errno != ENOENT)
+		return error_set_errno(err, ERROR_CREATE, "cannot remove '%s'", path);
+	fd = open(path, flags | O_CREAT | O_EXCL, 0600);
+	return fd >= 0 ? fd : error_set_errno(err, ERROR_CREATE, "cannot create '%s'", path);
 }
 
 int
@@ -123,20 +160,25 @@ ticket_keep(const char *dir, const char *name, const struct secret *ticket, int6
 	struct error *err)
 {
 	char *path = xasprintf("%s/%s.ticket", dir, name);
-	char *temporary = xasprintf("%s.new", path);
-	int result = -1;
+	int fd = open_own(path, err), result = -1;
+	struct secret whole = {0};
+	struct head head;
 
-	/* A dead session's. */
-	if (unlink(temporary) != 0 && errno != ENOENT)
-		error_set_errno(err, ERROR_CREATE, "cannot remove '%s'", temporary);
-	else
-		result = write_ticket(temporary, ticket, born, err);
-	if (result == 0 && rename(temporary, path) != 0)
-		result = error_set_errno(
-			err, ERROR_WRITE, "cannot rename '%s' to '%s'", temporary, path);
-	if (result != 0)
-		(void)unlink(temporary);
-	free(temporary);
+	if (fd >= 0) {
+		make_head(&head, ticket, born);
+		secret_make(&whole, sizeof head + ticket->len);
+		memcpy(whole.data, &head, sizeof head);
+		memcpy(whole.data + sizeof head, ticket->data, ticket->len);
+		/* In one piece, so that no signal leaves half of it. */
+		result = file_write_all(fd, whole.data, whole.len, path, err);
+		if (result == 0 && ftruncate(fd, (off_t)whole.len) != 0)
+			result = error_set_errno(err, ERROR_WRITE, "cannot cut '%s'", path);
+		secret_release(&whole);
+		if (file_close(fd, path, result == 0 ? err : &(struct error){0}) != 0)
+			result = -1;
+		if (result != 0)
+			(void)unlink(path);
+	}
 	free(path);
 	return result;
 }

@@ -82,6 +82,54 @@ drop_log(void *context, int level, const char *message)
 	return SASL_OK;
 }
 
+struct plugin {
+	const char *name;       /* of its file, without "lib" */
+	const char *mechanisms; /* what their names begin with */
+	bool is_automatic;      /* `auth = "auto"` may come to them (choice.h) */
+};
+
+static const struct plugin known_plugins[] = {
+	{"plain",     "PLAIN",      true },
+	{"login",     "LOGIN",      true },
+	{"crammd5",   "CRAM-MD5",   true },
+	{"scram",     "SCRAM-",     true },
+	{"digestmd5", "DIGEST-MD5", false},
+	{"ntlm",      "NTLM",       false},
+	{"gssapiv2",  "GSS",        false},
+	{"gs2",       "GS2-",       false},
+};
+
+/* Who the library is loaded for; NULL: for anybody. */
+struct clients {
+	struct account *const *accounts;
+	size_t count;
+};
+
+static bool
+may_use(const struct account *account, const struct plugin *plugin)
+{
+	char *const *name = account->auth;
+
+	if (name == NULL)
+		return plugin->is_automatic && !account_has_token(account);
+	while (*name != NULL && strncmp(*name, plugin->mechanisms, strlen(plugin->mechanisms)) != 0)
+		name++;
+	return *name != NULL;
+}
+
+/* Kerberos alone draws in seven libraries, which each fork of a process pays for. */
+static bool
+is_wanted(const struct plugin *plugin, const struct clients *clients)
+{
+	if (clients->accounts == NULL)
+		return true;
+	for (size_t i = 0; i < clients->count; i++) {
+		if (may_use(clients->accounts[i], plugin))
+			return true;
+	}
+	return false;
+}
+
 /*
  * Only plug-ins that we know are loaded: others in the same folder ask for callbacks that do not
  * exist here (KDE's XOAUTH2 crashes its caller) or draw in a data base library.
@@ -89,20 +137,19 @@ drop_log(void *context, int level, const char *message)
 static int
 verify_file(void *context, const char *path, sasl_verify_type_t type)
 {
-	static const char *const known[] = {
-		"plain", "login", "crammd5", "scram", "digestmd5", "ntlm", "gssapiv2", "gs2"};
+	const struct clients *clients = context;
 	const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
 
-	(void)context;
 	if (type != SASL_VRFY_PLUGIN)
 		return SASL_OK;
 	if (strncmp(name, "lib", 3) == 0)
 		name += 3;
-	for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
-		size_t len = strlen(known[i]);
+	for (size_t i = 0; i < sizeof known_plugins / sizeof *known_plugins; i++) {
+		const struct plugin *plugin = &known_plugins[i];
+		size_t len = strlen(plugin->name);
 
-		if (strncmp(name, known[i], len) == 0 && name[len] == '.')
-			return SASL_OK;
+		if (strncmp(name, plugin->name, len) == 0 && name[len] == '.')
+			return is_wanted(plugin, clients) ? SASL_OK : SASL_CONTINUE;
 	}
 	return SASL_CONTINUE;
 }
@@ -111,19 +158,21 @@ verify_file(void *context, const char *path, sasl_verify_type_t type)
 #define CALLBACK(function) ((int (*)(void))(void (*)(void))(function))
 
 int
-mech_prepare(struct error *err)
+mech_prepare(struct account *const *accounts, size_t count, struct error *err)
 {
-	/* The library keeps the pointer. */
+	/* The library keeps both pointers, and looks for plug-ins at its start alone. */
+	static struct clients clients;
 	static const sasl_callback_t callbacks[] = {
-		{SASL_CB_LOG,        CALLBACK(drop_log),    NULL},
-		{SASL_CB_VERIFYFILE, CALLBACK(verify_file), NULL},
-		{SASL_CB_LIST_END,   NULL,                  NULL},
+		{SASL_CB_LOG,        CALLBACK(drop_log),    NULL    },
+		{SASL_CB_VERIFYFILE, CALLBACK(verify_file), &clients},
+		{SASL_CB_LIST_END,   NULL,                  NULL    },
 	};
 	static bool is_prepared;
 	int code;
 
 	if (is_prepared)
 		return 0;
+	clients = (struct clients){.accounts = accounts, .count = count};
 	sasl_set_alloc(malloc, calloc, wiping_realloc, wiping_free);
 	code = sasl_client_init(callbacks);
 	if (code == SASL_OK)

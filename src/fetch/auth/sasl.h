@@ -17,9 +17,14 @@
 
 #include "base/error.h"
 #include "base/secret.h"
+#include "config/account.h"
 
-/* Load the library with a wiping allocator and only the plug-ins we know. ERROR_SYSTEM. */
-int mech_prepare(struct error *err) __attribute__((warn_unused_result));
+/*
+ * Load the library with a wiping allocator and, of the plug-ins that we know, those that these
+ * accounts may use (`accounts` NULL: all of them). Nothing the second time. ERROR_SYSTEM.
+ */
+int mech_prepare(struct account *const *accounts, size_t count, struct error *err)
+	__attribute__((warn_unused_result));
 
 struct oauth_refusal;
 

@@ -46,10 +46,10 @@ struct tls {
 };
 
 int
-tls_prepare(bool needs_system_trust, struct error *err)
+tls_prepare(struct account *const *accounts, size_t count, struct error *err)
 {
 	tlskeys_prepare();
-	return tlstrust_prepare(needs_system_trust, err);
+	return tlstrust_prepare(accounts, count, err);
 }
 
 int
