@@ -7,8 +7,12 @@
 
 #include "base/xalloc.h"
 
-/* Thousands of passwords fit: a page for each would go beyond the usual RLIMIT_MEMLOCK of 8 MiB. */
-#define SLAB_SIZE ((size_t)64 * 1024)
+/*
+ * Thousands of passwords fit in a large one: a page for each would go beyond the usual
+ * RLIMIT_MEMLOCK of 8 MiB. But most processes have one password, and what is locked is in memory.
+ */
+#define SLAB_SIZE_MIN ((size_t)8 * 1024)
+#define SLAB_SIZE_MAX ((size_t)64 * 1024)
 
 #define ALIGNMENT 16
 
@@ -64,10 +68,16 @@ make_slab(size_t room)
 static struct secret_slab *
 find_slab(size_t room)
 {
-	if (room > SLAB_SIZE)
+	size_t size = SLAB_SIZE_MIN;
+
+	if (current != NULL && current->owner == getpid()) {
+		if (current->size - current->used >= room)
+			return current;
+		size = current->size < SLAB_SIZE_MAX ? 2 * current->size : SLAB_SIZE_MAX;
+	}
+	if (room > size)
 		return make_slab(room);
-	if (current == NULL || current->owner != getpid() || current->size - current->used < room)
-		current = make_slab(SLAB_SIZE);
+	current = make_slab(size);
 	return current;
 }
 

@@ -27,6 +27,7 @@ struct link {
 	struct buf out;
 	struct buf in;
 	size_t handed_out; /* octets of `in` that the last frame occupies */
+	size_t touched;    /* octets of `in`'s memory that may ever have held something */
 	int64_t sent_at;   /* when octets last went to the other side, monotonic ms */
 };
 
@@ -288,11 +289,14 @@ void
 link_forget_token(struct link *link)
 {
 	struct buf *in = &link->in;
+	size_t end;
 
 	buf_consume(in, link->handed_out);
 	link->handed_out = 0;
+	end = in->start + in->len;
 	secret_wipe(in->base, in->start);
-	secret_wipe(in->base + in->start + in->len, in->size - in->start - in->len);
+	secret_wipe(in->base + end, link->touched - end);
+	link->touched = end;
 }
 
 void
@@ -370,6 +374,8 @@ link_fill(struct link *link, struct error *err)
 	if (n == 0)
 		return error_set(err, ERROR_SYSTEM, "the other process ended without a word");
 	buf_commit(&link->in, (size_t)n);
+	if (link->touched < link->in.start + link->in.len)
+		link->touched = link->in.start + link->in.len;
 	return 1;
 }
 

@@ -42,7 +42,7 @@ struct tls {
 	char first_octets[4];      /* the very first of them: tells POP3 in clear from TLS */
 	char description[64];      /* TLS version and cipher; "" before the handshake */
 	size_t raw_start, raw_len; /* what of `raw` GnuTLS has not yet taken */
-	char raw[RAW_SIZE];
+	char *raw; /* RAW_SIZE octets, most of which few sessions touch */
 };
 
 int
@@ -73,7 +73,7 @@ receive_raw(struct tls *tls)
 	ssize_t got;
 
 	do
-		got = recv(tls->fd, tls->raw, sizeof tls->raw, 0);
+		got = recv(tls->fd, tls->raw, RAW_SIZE, 0);
 	while (got < 0 && errno == EINTR);
 	if (got <= 0) {
 		tls->socket_errno = got < 0 ? errno : 0;
@@ -172,6 +172,7 @@ tls_new(int fd, const struct tls_settings *settings, struct error *err)
 	if (tlstrust_load(settings->account, err) != 0)
 		return NULL;
 	tls = xcalloc(1, sizeof *tls);
+	tls->raw = xreallocarray(NULL, RAW_SIZE, 1);
 	tls->fd = fd;
 	tls->account = settings->account;
 	tls->after_stls = settings->after_stls;
@@ -190,6 +191,7 @@ tls_free(struct tls *tls)
 	if (tls->session != NULL)
 		gnutls_deinit(tls->session);
 	tlstrust_release(&tls->trust);
+	free(tls->raw);
 	free(tls);
 }
 
