@@ -42,7 +42,7 @@ struct tls {
 	char first_octets[4];      /* the very first of them: tells POP3 in clear from TLS */
 	char description[64];      /* TLS version and cipher; "" before the handshake */
 	size_t raw_start, raw_len; /* what of `raw` GnuTLS has not yet taken */
-	char *raw; /* RAW_SIZE octets, most of which few sessions touch */
+	char *raw;                 /* RAW_SIZE octets, most of which few sessions touch */
 };
 
 int
