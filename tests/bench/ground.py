@@ -4,6 +4,7 @@ measured run of a command. Everything that is started ends with the driver."""
 import atexit
 import ctypes
 import os
+import pwd
 import random
 import shutil
 import signal
@@ -19,6 +20,8 @@ TOOLS = os.path.join(BUILD, "tests", "bench")
 POPHAUL = os.path.join(BUILD, "pophaul")
 FAKEPOP = os.path.join(BUILD, "tests", "fakepop", "fakepop")
 USER, PASSWORD = "jane", "secret"
+# Who runs all this; procmail and others look up that user, and for one that is not they look everywhere.
+LOGIN = pwd.getpwuid(os.geteuid()).pw_name
 START_SECONDS = 20
 RUN_SECONDS = 900
 
@@ -200,7 +203,6 @@ def ids_of_dovecot_user():
     """Dovecot serves no mail of root's."""
     if os.geteuid() != 0:
         return os.geteuid(), os.getegid()
-    import pwd
     entry = pwd.getpwnam("nobody")
     return entry.pw_uid, entry.pw_gid
 
@@ -231,7 +233,6 @@ class Dovecot:
 
     def configure(self):
         import grp
-        import pwd
         user = pwd.getpwuid(self.owner[0]).pw_name
         group = grp.getgrgid(self.owner[1]).gr_name
         with open(os.path.join(self.folder, "conf"), "w") as file:
@@ -271,8 +272,10 @@ service anvil {{
 service stats {{
   chroot =
 }}
+# A process serves many sessions: else its start is most of what a short session takes.
 service pop3 {{
   process_limit = 3000
+  service_count = 1000
 }}
 service pop3-login {{
   chroot =
@@ -378,7 +381,7 @@ def measure(argv, env=None, sync_us=0, cwd=None, output=None):
         file.write(bytes(8))
     os.chmod(counter_file, 0o666)
     environment = {"PATH": os.environ["PATH"] + ":/usr/sbin:/sbin", "LANG": "C.UTF-8", "HOME": folder,
-                   "USER": USER, "LOGNAME": USER, "LD_PRELOAD": os.path.join(TOOLS, "slow_sync.so"),
+                   "USER": LOGIN, "LOGNAME": LOGIN, "LD_PRELOAD": os.path.join(TOOLS, "slow_sync.so"),
                    "BENCH_SYNC_FILE": counter_file, "BENCH_SYNC_US": str(sync_us)}
     environment.update(env or {})
     path = output or os.path.join(folder, "output")
