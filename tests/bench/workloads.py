@@ -10,7 +10,7 @@ import time
 import ground
 import peers
 from ground import Dovecot, Delay, Fakepop, Mail, PASSWORD, measure
-from peers import Account, Fdm, Fetchmail, Getmail, Mpop, MpopLockStep, Pophaul, Probe
+from peers import Account, Fdm, Fetchmail, Getmail, Mpop, MpopLockStep, Pophaul, Probe, ProcmailAlone
 
 
 class Row:
@@ -135,8 +135,8 @@ def mbox(world):
 def procmail(world):
     count = world.scaled(2000)
     octets = world.box("some", count)
-    account = Account(world.dovecot.tls_port, world.certificates, "pipe", "some", count)
-    rows = world.compare("procmail", (Pophaul, Mpop, Getmail, Fetchmail), account, octets)
+    account = Account(world.dovecot.tls_port, world.certificates, "pipe", "some", count, world.dovecot.mail)
+    rows = world.compare("procmail", (Pophaul, Mpop, Getmail, Fetchmail, ProcmailAlone), account, octets)
     return rows, marks_of(rows, ("wall / fetchmail", "pophaul", "fetchmail", "wall", 0.5))
 
 
