@@ -36,7 +36,7 @@
  * What is due within so many microseconds goes out at once, late rather than early: so the proxy
  * takes less of the processors that the programs share with it.
  */
-#define GRAIN_US 500
+#define GRAIN_US 1000
 
 /* Events looked at in one turn of the loop. */
 #define EVENT_COUNT 256
