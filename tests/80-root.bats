@@ -362,6 +362,8 @@ modes() {
 
 @test "~ is the home of run-as, wherever in the file that stands, and root's without it" {
 	[ -e "$NSS_WRAPPER" ] || skip 'no libnss-wrapper here'
+	# It loads another C library, behind the back of what AddressSanitizer has put before ours.
+	! grep -qa __asan_init "$BUILD/pophaul" || skip 'built with AddressSanitizer'
 	give nobody home
 	printf 'jane:x:%s:%s::%s:/bin/sh\n' "$(id -u nobody)" "$(id -g nobody)" "$FOLDER" | cat /etc/passwd - >passwd
 	cp /etc/group group
@@ -375,7 +377,7 @@ modes() {
 		account two 'run-as = "jane"' 'deliver ='
 		account three 'deliver ='
 	} | write_config
-	ASAN_OPTIONS=${ASAN_OPTIONS:+$ASAN_OPTIONS:}verify_asan_link_order=0 LD_PRELOAD=$NSS_WRAPPER NSS_WRAPPER_PASSWD=$WORLD/passwd NSS_WRAPPER_GROUP=$WORLD/group \
+	LD_PRELOAD=$NSS_WRAPPER NSS_WRAPPER_PASSWD=$WORLD/passwd NSS_WRAPPER_GROUP=$WORLD/group \
 		run --separate-stderr pophaul
 	assert_status 0
 	assert_equal "$(count_files home/Maildir/new)$(count_files home/Default/new)$(count_files "$HOME/Default/new")" 111
