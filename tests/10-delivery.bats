@@ -324,6 +324,13 @@ is_waiting_for_lock() {
 	assert_stderr_has 'Not a directory'
 	# The server is not even asked.
 	[ "$(count_sessions)" -eq 0 ]
+	# Why it could not be made is said, not that it is not there.
+	account a 'keep = "never"' 'deliver = "maildir:/sys"' | write_config
+	run --separate-stderr pophaul
+	assert_status 73
+	assert_stderr_has "pophaul: a: cannot create folder '/sys/cur': "
+	refute_stderr_has 'No such file'
+	[ "$(count_sessions)" -eq 0 ]
 	# Not even root makes files there.
 	mkdir -p Maildir/{cur,new}
 	ln -s /proc/self/fdinfo Maildir/tmp

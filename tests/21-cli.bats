@@ -253,6 +253,14 @@ usage() {
 	[ "$(count_sessions)" -eq 0 ]
 }
 
+@test "a command that cannot be run says so also on a terminal that stops who writes from behind" {
+	PORT=1 SERVER_TLS=none
+	account home 'password =' 'password-command = "/nonexistent/command"' | write_config
+	run on_terminal '' sh -c 'stty tostop; exec "$@"' sh "$BUILD/pophaul"
+	assert_status 77
+	assert_output_has "cannot run '/nonexistent/command': No such file or directory"
+}
+
 # url ARGUMENT…: a run without configuration, with passwords from .netrc.
 url() {
 	printf 'default login jane password secret\n' >"$HOME/.netrc"

@@ -20,6 +20,15 @@ bench() {
 	run ! ls -d "$BATS_TEST_TMPDIR"/pophaul-bench*
 }
 
+@test "the bench measures the others beside it against Dovecot" {
+	command -v dovecot >/dev/null || [ -x /usr/sbin/dovecot ] || skip 'no Dovecot here'
+	# Its users must get there.
+	run --separate-stderr env BENCH_DIR=/var/tmp BUILD="$BUILD" SCALE=0.005 ROUNDS=1 timeout -k 5 120 "$TESTS/bench/run" big mbox
+	assert_status 0
+	assert_output_matches '^one message of 1 GiB +probe +1 '
+	assert_output_matches '^mbox +pophaul +1 '
+}
+
 @test "a workload that does not exist is refused, with a list of those that do" {
 	bench swimming
 	assert_status 1

@@ -23,15 +23,24 @@
 #define NOT_FOUND      127
 
 static void
-reset_signals(void)
+reset_handlers(void)
 {
 	struct sigaction action = {.sa_handler = SIG_DFL};
-	sigset_t none;
 
 	for (int number = 1; number < NSIG; number++)
 		sigaction(number, &action, NULL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void
+hold_signals(bool holds)
+{
+	sigset_t mask;
+
+	if (holds)
+		sigfillset(&mask);
+	else
+		sigemptyset(&mask);
+	sigprocmask(SIG_SETMASK, &mask, NULL);
 }
 
 static int
@@ -86,10 +95,10 @@ make_environment(const char *const *extra)
 static _Noreturn void
 execute(const struct child_spec *spec, char *const *environment, int output)
 {
-	int input = open_input(spec->input);
+	int input = open_input(spec->input), error;
 
 	setpgid(0, 0);
-	reset_signals();
+	reset_handlers();
 	/* Nobody would read its answer: better that it stops than that its work is done again. */
 	prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if ((!spec->separate_errors && dup2(output, STDERR_FILENO) < 0) || input < 0 ||
@@ -99,9 +108,13 @@ execute(const struct child_spec *spec, char *const *environment, int output)
 		_exit(NOT_EXECUTABLE);
 	}
 	file_close_others(-1);
+	hold_signals(false);
 	execvpe(spec->argv[0], spec->argv, environment);
-	fprintf(stderr, "pophaul: cannot run '%s': %s\n", spec->argv[0], strerror(errno));
-	_exit(errno == ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
+	error = errno;
+	/* Stopped by its terminal for what it says, it would stop us, who wait for it. */
+	hold_signals(true);
+	fprintf(stderr, "pophaul: cannot run '%s': %s\n", spec->argv[0], strerror(error));
+	_exit(error == ENOENT ? NOT_FOUND : NOT_EXECUTABLE);
 }
 
 /*
@@ -134,6 +147,7 @@ child_spawn(const struct child_spec *spec, struct child *child, struct error *er
 	if (pipe2(ends, O_CLOEXEC) != 0)
 		return error_set_errno(
 			err, ERROR_SYSTEM, "cannot make a pipe for '%s'", spec->argv[0]);
+	/* What we have said comes before what it says. */
 	fflush(NULL);
 	child->pid = start(spec, ends[1]);
 	close(ends[1]);
@@ -143,8 +157,6 @@ child_spawn(const struct child_spec *spec, struct child *child, struct error *er
 		error_set_errno(err, ERROR_SYSTEM, "cannot fork for '%s'", spec->argv[0]);
 		goto fail;
 	}
-	/* Set on both sides: whoever comes first, the group exists before it may be killed. */
-	setpgid(child->pid, child->pid);
 	child->pidfd = (int)syscall(SYS_pidfd_open, child->pid, 0);
 	if (child->pidfd < 0 || fcntl(child->output, F_SETFL, O_NONBLOCK) != 0) {
 		error_set_errno(err, ERROR_SYSTEM, "cannot watch '%s'", spec->argv[0]);

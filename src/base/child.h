@@ -30,7 +30,8 @@ struct child {
 };
 
 /*
- * Start it. ERROR_SYSTEM when it cannot be started; a command that cannot be
+ * Start it. Blocks, deaf to signals, until the command is in memory: no time limit covers a file
+ * system that does not answer when the command is read from it. ERROR_SYSTEM when it cannot be started; a command that cannot be
  * executed is told by exit status 127 (not found) or 126, as a shell would,
  * with the reason on its standard error. Inherits no descriptor but the three.
  * SSLKEYLOGFILE is taken out of its environment.

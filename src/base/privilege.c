@@ -41,7 +41,7 @@ static const char *const KEPT[] = {"KRB5_CONFIG", "LANG", "LANGUAGE", "LC_ALL", 
 
 /* Who the fetcher becomes. */
 static struct {
-	bool is_found;
+	bool is_looked_up;
 	uid_t uid;
 	gid_t gid;
 } nobody = {.uid = FALLBACK_ID, .gid = FALLBACK_ID};
@@ -243,7 +243,7 @@ privilege_find_nobody(void)
 		nobody.uid = entry->pw_uid;
 		nobody.gid = entry->pw_gid;
 	}
-	nobody.is_found = true;
+	nobody.is_looked_up = true;
 }
 
 int
@@ -251,7 +251,7 @@ privilege_become_nobody(struct error *err)
 {
 	bool keeps_chroot = has_capabilities(BIT(CAP_SYS_CHROOT));
 
-	if (!nobody.is_found)
+	if (!nobody.is_looked_up)
 		privilege_find_nobody();
 	if (leave_terminal(err) != 0)
 		return -1;

@@ -59,7 +59,8 @@ int privilege_become_user(const struct privilege_user *user, struct error *err)
 
 /*
  * Look up who privilege_become_nobody() is to be, so that it need not: to ask the system for a user
- * may load libraries. It does so by itself when this was not called.
+ * may load libraries. The answer is kept for the life of the process and those that it forks; it
+ * looks by itself when this was not called.
  */
 void privilege_find_nobody(void);
 

@@ -68,16 +68,14 @@ make_slab(size_t room)
 static struct secret_slab *
 find_slab(size_t room)
 {
-	size_t size = SLAB_SIZE_MIN;
+	bool is_ours = current != NULL && current->owner == getpid();
+	size_t size = is_ours ? 2 * current->size : SLAB_SIZE_MIN;
 
-	if (current != NULL && current->owner == getpid()) {
-		if (current->size - current->used >= room)
-			return current;
-		size = current->size < SLAB_SIZE_MAX ? 2 * current->size : SLAB_SIZE_MAX;
-	}
-	if (room > size)
-		return make_slab(room);
-	current = make_slab(size);
+	if (is_ours && current->size - current->used >= room)
+		return current;
+	if (size > SLAB_SIZE_MAX)
+		size = SLAB_SIZE_MAX;
+	current = make_slab(room > size ? room : size);
 	return current;
 }
 

@@ -17,36 +17,49 @@ is_unsupported(int error)
 	return error == EINVAL || error == ESPIPE || error == ENOSYS || error == EPERM;
 }
 
+/* This call tells of itself only: the fate of octets stays with the descriptor. */
 static int
-write_out(const struct writeout *writeout, uint64_t from, unsigned flags)
+begin_window(const struct writeout *writeout)
 {
 	int result;
 
 	do
-		result = sync_file_range(writeout->fd, (off_t)from, (off_t)WRITEOUT_WINDOW, flags);
+		result = sync_file_range(writeout->fd, (off_t)writeout->begun,
+			(off_t)WRITEOUT_WINDOW, SYNC_FILE_RANGE_WRITE);
 	while (result != 0 && errno == EINTR);
-	return result == 0 || is_unsupported(errno) ? 0 : -1;
+	return result;
+}
+
+/*
+ * Whatever this one says is the fate of octets, also what looks like a call that is not supported:
+ * it is the file system's own word, and no fsync(2) need repeat it.
+ */
+static int
+end_window(const struct writeout *writeout, uint64_t from)
+{
+	if (sync_file_range(writeout->fd, (off_t)from, (off_t)WRITEOUT_WINDOW,
+		    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
+			    SYNC_FILE_RANGE_WAIT_AFTER) != 0)
+		return -1;
+	/* Only advice: it fails where there is no page cache. */
+	(void)posix_fadvise(writeout->fd, (off_t)from, (off_t)WRITEOUT_WINDOW, POSIX_FADV_DONTNEED);
+	return 0;
 }
 
 int
 writeout_advance(struct writeout *writeout, size_t len, const char *what, struct error *err)
 {
 	writeout->end += len;
-	for (; writeout->end - writeout->begun >= WRITEOUT_WINDOW;
+	for (; writeout->fd >= 0 && writeout->end - writeout->begun >= WRITEOUT_WINDOW;
 		writeout->begun += WRITEOUT_WINDOW) {
-		uint64_t before = writeout->begun - WRITEOUT_WINDOW;
-
-		if (write_out(writeout, writeout->begun, SYNC_FILE_RANGE_WRITE) != 0)
+		if (begin_window(writeout) != 0) {
+			if (!is_unsupported(errno))
+				goto fail;
+			writeout->fd = -1;
+		} else if (writeout->begun != writeout->first &&
+			end_window(writeout, writeout->begun - WRITEOUT_WINDOW) != 0) {
 			goto fail;
-		if (writeout->begun - writeout->first < WRITEOUT_WINDOW)
-			continue;
-		if (write_out(writeout, before,
-			    SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE |
-				    SYNC_FILE_RANGE_WAIT_AFTER) != 0)
-			goto fail;
-		/* Only advice: it fails where there is no page cache. */
-		(void)posix_fadvise(
-			writeout->fd, (off_t)before, (off_t)WRITEOUT_WINDOW, POSIX_FADV_DONTNEED);
+		}
 	}
 	return 0;
 fail:

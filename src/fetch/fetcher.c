@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/privilege.h"
 #include "base/quote.h"
+#include "fetch/auth/choice.h"
 #include "fetch/auth/renew.h"
 #include "fetch/auth/sasl.h"
 #include "fetch/cage/sandbox.h"
@@ -35,15 +36,48 @@ struct fetcher {
 	bool breaks_on_pipelining;
 };
 
+struct clients {
+	struct account *const *accounts;
+	size_t count;
+};
+
+static bool
+wants_mechanism(const char *name, const void *context)
+{
+	const struct clients *clients = context;
+
+	for (size_t i = 0; i < clients->count; i++) {
+		if (choice_may_try(clients->accounts[i], name))
+			return true;
+	}
+	return false;
+}
+
+static bool
+needs_system_trust(const struct clients *clients)
+{
+	for (size_t i = 0; i < clients->count; i++) {
+		const struct account *account = clients->accounts[i];
+
+		if (account->tls != ACCOUNT_TLS_NONE && account->tls_trust_file == NULL &&
+			!account->pin_only)
+			return true;
+	}
+	return false;
+}
+
 int
 fetcher_prepare(struct account *const *accounts, size_t count, struct error *err)
 {
+	const struct clients clients = {.accounts = accounts, .count = count};
+	const struct mech_wants wants = {.wants = wants_mechanism, .context = &clients};
+
 	sandbox_prepare();
 	if (privilege_is_root())
 		privilege_find_nobody();
-	if (tls_prepare(accounts, count, err) != 0)
+	if (tls_prepare(needs_system_trust(&clients), err) != 0)
 		return -1;
-	return mech_prepare(accounts, count, err);
+	return mech_prepare(&wants, err);
 }
 
 /*

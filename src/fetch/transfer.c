@@ -19,7 +19,10 @@
 /* Of a command that is about no message. */
 #define NO_ROW UINT32_MAX
 
-/* So many octets more are more than a server waits with: it sends them, whatever we do. */
+/*
+ * With so much more to come, by what it has listed, a server sends it whatever we do. If it is
+ * wrong in that, each drop of a reply comes a millisecond later.
+ */
 #define STREAM_MIN (512 * 1024)
 
 /* Reads of what a server has said before it stopped reading. */

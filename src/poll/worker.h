@@ -44,8 +44,8 @@ struct worker {
 };
 
 /*
- * Load what the workers of these accounts share and inherit (fetcher_prepare()). ERROR_TLS,
- * ERROR_SYSTEM.
+ * Load what the workers of these accounts, which must outlive them, share and inherit
+ * (fetcher_prepare()). ERROR_TLS, ERROR_SYSTEM.
  */
 int worker_prepare(struct account *const *accounts, size_t count, struct error *err)
 	__attribute__((warn_unused_result));

@@ -239,13 +239,46 @@ test_what_accounts_need(void)
 	CHECK(mechanism_find("plain") == NULL && mechanism_find("") == NULL);
 }
 
+/* What is loaded for an account is what its logins may come to, and no more. */
+static void
+test_what_may_be_tried(void)
+{
+	static const char *const never[] = {
+		"APOP", "DIGEST-MD5", "NTLM", "GSSAPI", "GS2-KRB5", "GSS-SPNEGO"};
+	static char *gssapi[] = {(char *)"GSSAPI", NULL};
+	struct account account = {0};
+
+	for (size_t i = 0; mechanism_names[i] != NULL; i++) {
+		bool is_automatic = !mechanism_takes_token(mechanism_names[i]);
+
+		for (size_t j = 0; j < sizeof never / sizeof *never; j++)
+			is_automatic &= strcmp(never[j], mechanism_names[i]) != 0;
+		CHECK(choice_may_try(&account, mechanism_names[i]) == is_automatic);
+	}
+	account.token_file = (char *)"/t";
+	CHECK(choice_may_try(&account, "XOAUTH2") && !choice_may_try(&account, "PLAIN"));
+	account.auth = gssapi;
+	CHECK(choice_may_try(&account, "GSSAPI") && !choice_may_try(&account, "XOAUTH2"));
+}
+
+static bool
+wants_all(const char *mechanism, const void *context)
+{
+	(void)mechanism;
+	(void)context;
+	return true;
+}
+
+static const struct mech_wants all = {.wants = wants_all};
+
 int
 main(void)
 {
 	struct error err;
 
-	if (!CHECK(mech_prepare(NULL, 0, &err) == 0))
+	if (!CHECK(mech_prepare(&all, &err) == 0))
 		return check_done();
+	test_what_may_be_tried();
 	test_automatic_order();
 	test_named();
 	test_tokens_and_other_users();

@@ -5,6 +5,8 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/base64.h"
 #include "check.h"
@@ -375,12 +377,50 @@ test_nonces_differ(void)
 	mech_free(NULL);
 }
 
+static bool
+wants_all(const char *mechanism, const void *context)
+{
+	(void)mechanism;
+	(void)context;
+	return true;
+}
+
+static bool
+wants_one(const char *mechanism, const void *context)
+{
+	return strcmp(mechanism, context) == 0;
+}
+
+/* Only plug-ins that somebody wants are loaded; the library is set up once a process. */
+static void
+test_wanted_plugins_only(void)
+{
+	static const struct mech_wants one = {.wants = wants_one, .context = "LOGIN"};
+	int status = -1;
+	pid_t pid = fork();
+
+	if (pid == 0) {
+		struct error err;
+
+		_exit(mech_prepare(&one, &err) == 0 && mech_is_available("LOGIN") &&
+					!mech_is_available("PLAIN") &&
+					!mech_is_available("SCRAM-SHA-1") &&
+					!mech_is_available("GSSAPI")
+				? 0
+				: 1);
+	}
+	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
+}
+
+static const struct mech_wants all = {.wants = wants_all};
+
 int
 main(void)
 {
 	struct error err;
 
-	if (!CHECK(mech_prepare(NULL, 0, &err) == 0) || !CHECK(mech_prepare(NULL, 0, &err) == 0))
+	test_wanted_plugins_only();
+	if (!CHECK(mech_prepare(&all, &err) == 0) || !CHECK(mech_prepare(&all, &err) == 0))
 		return check_done();
 	test_known_plugins_only();
 	test_plain();

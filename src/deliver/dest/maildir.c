@@ -81,24 +81,41 @@ is_folder(const char *path)
 	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
 }
 
-static const char *const parts[] = {"cur", "new", "tmp"};
+static const char *const PARTS[] = {"cur", "new", "tmp"};
 
-#define PART_COUNT (sizeof parts / sizeof *parts)
+#define PART_COUNT (sizeof PARTS / sizeof *PARTS)
 
-/* The three that are missing; `made` tells which were. */
+/* 1: it was missing and is there now, 0: it was there, -1: neither, and errno tells why. */
+static int
+make_part(const char *folder)
+{
+	struct stat st;
+	int why;
+
+	if (mkdir(folder, 0700) == 0)
+		return 1;
+	why = errno;
+	if (stat(folder, &st) != 0)
+		why = errno == ENOENT ? why : errno;
+	else if (S_ISDIR(st.st_mode))
+		return 0;
+	errno = why;
+	return -1;
+}
+
+/* Make those of the three that are missing, and tell which. */
 static int
 make_parts(const char *path, bool made[static PART_COUNT], struct error *err)
 {
 	for (size_t i = 0; i < PART_COUNT; i++) {
-		char *folder = xasprintf("%s/%s", path, parts[i]);
-		int result = 0;
+		char *folder = xasprintf("%s/%s", path, PARTS[i]);
+		int result = make_part(folder);
 
-		made[i] = mkdir(folder, 0700) == 0;
-		if (!made[i] && !is_folder(folder))
-			result = error_set_errno(
-				err, ERROR_CREATE, "cannot create folder '%s'", folder);
+		made[i] = result == 1;
+		if (result < 0)
+			error_set_errno(err, ERROR_CREATE, "cannot create folder '%s'", folder);
 		free(folder);
-		if (result != 0)
+		if (result < 0)
 			return -1;
 	}
 	return 0;
@@ -109,7 +126,7 @@ static void
 remove_parts(const char *path, const bool made[static PART_COUNT])
 {
 	for (size_t i = 0; i < PART_COUNT; i++) {
-		char *folder = xasprintf("%s/%s", path, parts[i]);
+		char *folder = xasprintf("%s/%s", path, PARTS[i]);
 
 		if (made[i])
 			rmdir(folder);

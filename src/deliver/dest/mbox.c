@@ -11,7 +11,6 @@
 #include "base/clock.h"
 #include "base/digest.h"
 #include "base/file.h"
-#include "base/writeout.h"
 #include "base/xalloc.h"
 #include "deliver/dest/mbox_file.h"
 #include "deliver/dest/spool.h"
@@ -283,7 +282,6 @@ append(struct mbox *m, const struct staged *s, struct error *err)
 {
 	const char *path = m->file.path;
 	char from[MBOX_FROM_SIZE], *chunk;
-	struct writeout writeout;
 	int result = 0;
 
 	mbox_from_line(s->place.sender, s->place.seconds, from);
@@ -292,7 +290,6 @@ append(struct mbox *m, const struct staged *s, struct error *err)
 	if (file_write_all(m->file.fd, "\n\n", m->missing, path, err) != 0 ||
 		file_write_all(m->file.fd, from, strlen(from), path, err) != 0)
 		return -1;
-	writeout_begin(&writeout, m->file.fd, s->place.offset + strlen(from));
 	chunk = xcalloc(1, COPY_SIZE);
 	for (uint64_t done = 0; result == 0 && done < s->len;) {
 		size_t n = s->len - done < COPY_SIZE ? (size_t)(s->len - done) : COPY_SIZE;
@@ -300,8 +297,6 @@ append(struct mbox *m, const struct staged *s, struct error *err)
 		result = spool_read_at(&m->spool, s->start + done, chunk, n, err);
 		if (result == 0)
 			result = file_write_all(m->file.fd, chunk, n, path, err);
-		if (result == 0)
-			result = writeout_advance(&writeout, n, path, err);
 		done += n;
 	}
 	free(chunk);

@@ -96,8 +96,8 @@ read_ticket(int fd, const char *path, struct secret *out, int64_t *born_out, str
 }
 
 /*
- * A ticket is good once. Its file stays, full of zeros: what is left of one that was deleted can be
- * read from the disk, and to make another file for each run costs more than all the rest here.
+ * A ticket is good once. Its file stays, full of zeros: to make another one for each run costs more
+ * than all the rest here.
  */
 static int
 wipe(int fd, const char *path)
@@ -162,6 +162,7 @@ ticket_keep(const char *dir, const char *name, const struct secret *ticket, int6
 	char *path = xasprintf("%s/%s.ticket", dir, name);
 	int fd = open_own(path, err), result = -1;
 	struct secret whole = {0};
+	struct error ignored;
 	struct head head;
 
 	if (fd >= 0) {
@@ -169,12 +170,12 @@ ticket_keep(const char *dir, const char *name, const struct secret *ticket, int6
 		secret_make(&whole, sizeof head + ticket->len);
 		memcpy(whole.data, &head, sizeof head);
 		memcpy(whole.data + sizeof head, ticket->data, ticket->len);
-		/* In one piece, so that no signal leaves half of it. */
+		/* One call, so that a signal hardly ever leaves half of it. */
 		result = file_write_all(fd, whole.data, whole.len, path, err);
 		if (result == 0 && ftruncate(fd, (off_t)whole.len) != 0)
 			result = error_set_errno(err, ERROR_WRITE, "cannot cut '%s'", path);
 		secret_release(&whole);
-		if (file_close(fd, path, result == 0 ? err : &(struct error){0}) != 0)
+		if (file_close(fd, path, result == 0 ? err : &ignored) != 0)
 			result = -1;
 		if (result != 0)
 			(void)unlink(path);

@@ -25,7 +25,7 @@
 int ticket_take(const char *dir, const char *name, struct secret *out, int64_t *born_out,
 	struct error *err) __attribute__((warn_unused_result));
 
-/* Readable by its owner alone. ERROR_CREATE, ERROR_WRITE: then there is no file. */
+/* Readable by its owner alone. ERROR_CREATE, ERROR_WRITE: then there is none that is of use. */
 int ticket_keep(const char *dir, const char *name, const struct secret *ticket, int64_t born,
 	struct error *err) __attribute__((warn_unused_result));
 

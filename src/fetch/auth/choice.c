@@ -73,6 +73,24 @@ is_offered(const struct choice *choice, const char *name)
 	return pop3_capabilities_has_mechanism(caps, name) && mech_is_available(name);
 }
 
+static bool
+has_name(const char *const *names, const char *name)
+{
+	while (*names != NULL && strcmp(*names, name) != 0)
+		names++;
+	return *names != NULL;
+}
+
+bool
+choice_may_try(const struct account *account, const char *name)
+{
+	if (account->auth != NULL)
+		return has_name((const char *const *)account->auth, name);
+	if (account_has_token(account))
+		return has_name(order_token, name);
+	return has_name(order_secure, name) || has_name(order_clear, name);
+}
+
 size_t
 choice_list(const struct choice *choice, const char *out[static CHOICE_MAX])
 {

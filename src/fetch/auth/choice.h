@@ -37,6 +37,12 @@ struct choice {
 	const struct tls_binding *binding; /* what SCRAM can be bound to; NULL: nothing */
 };
 
+/*
+ * Whether a login of this account may ever come to this mechanism, whatever its server lists and
+ * whether it has TLS.
+ */
+bool choice_may_try(const struct account *account, const char *name);
+
 /* The candidates in their order, borrowed names; their count. */
 size_t choice_list(const struct choice *choice, const char *out[static CHOICE_MAX]);
 

@@ -82,49 +82,29 @@ drop_log(void *context, int level, const char *message)
 	return SASL_OK;
 }
 
-struct plugin {
+static const struct plugin {
 	const char *name;       /* of its file, without "lib" */
 	const char *mechanisms; /* what their names begin with */
-	bool is_automatic;      /* `auth = "auto"` may come to them (choice.h) */
+} known_plugins[] = {
+	{"plain",     "PLAIN"     },
+	{"login",     "LOGIN"     },
+	{"crammd5",   "CRAM-MD5"  },
+	{"scram",     "SCRAM-"    },
+	{"digestmd5", "DIGEST-MD5"},
+	{"ntlm",      "NTLM"      },
+	{"gssapiv2",  "GSS"       },
+	{"gs2",       "GS2-"      },
 };
-
-static const struct plugin known_plugins[] = {
-	{"plain",     "PLAIN",      true },
-	{"login",     "LOGIN",      true },
-	{"crammd5",   "CRAM-MD5",   true },
-	{"scram",     "SCRAM-",     true },
-	{"digestmd5", "DIGEST-MD5", false},
-	{"ntlm",      "NTLM",       false},
-	{"gssapiv2",  "GSS",        false},
-	{"gs2",       "GS2-",       false},
-};
-
-/* Who the library is loaded for; NULL: for anybody. */
-struct clients {
-	struct account *const *accounts;
-	size_t count;
-};
-
-static bool
-may_use(const struct account *account, const struct plugin *plugin)
-{
-	char *const *name = account->auth;
-
-	if (name == NULL)
-		return plugin->is_automatic && !account_has_token(account);
-	while (*name != NULL && strncmp(*name, plugin->mechanisms, strlen(plugin->mechanisms)) != 0)
-		name++;
-	return *name != NULL;
-}
 
 /* Kerberos alone draws in seven libraries, which each fork of a process pays for. */
 static bool
-is_wanted(const struct plugin *plugin, const struct clients *clients)
+is_wanted(const struct plugin *plugin, const struct mech_wants *wants)
 {
-	if (clients->accounts == NULL)
-		return true;
-	for (size_t i = 0; i < clients->count; i++) {
-		if (may_use(clients->accounts[i], plugin))
+	size_t len = strlen(plugin->mechanisms);
+
+	for (const char *const *name = mechanism_names; *name != NULL; name++) {
+		if (strncmp(*name, plugin->mechanisms, len) == 0 &&
+			wants->wants(*name, wants->context))
 			return true;
 	}
 	return false;
@@ -137,7 +117,7 @@ is_wanted(const struct plugin *plugin, const struct clients *clients)
 static int
 verify_file(void *context, const char *path, sasl_verify_type_t type)
 {
-	const struct clients *clients = context;
+	const struct mech_wants *wants = context;
 	const char *name = strrchr(path, '/') != NULL ? strrchr(path, '/') + 1 : path;
 
 	if (type != SASL_VRFY_PLUGIN)
@@ -149,7 +129,7 @@ verify_file(void *context, const char *path, sasl_verify_type_t type)
 		size_t len = strlen(plugin->name);
 
 		if (strncmp(name, plugin->name, len) == 0 && name[len] == '.')
-			return is_wanted(plugin, clients) ? SASL_OK : SASL_CONTINUE;
+			return is_wanted(plugin, wants) ? SASL_OK : SASL_CONTINUE;
 	}
 	return SASL_CONTINUE;
 }
@@ -158,21 +138,21 @@ verify_file(void *context, const char *path, sasl_verify_type_t type)
 #define CALLBACK(function) ((int (*)(void))(void (*)(void))(function))
 
 int
-mech_prepare(struct account *const *accounts, size_t count, struct error *err)
+mech_prepare(const struct mech_wants *wants, struct error *err)
 {
 	/* The library keeps both pointers, and looks for plug-ins at its start alone. */
-	static struct clients clients;
+	static struct mech_wants kept;
 	static const sasl_callback_t callbacks[] = {
-		{SASL_CB_LOG,        CALLBACK(drop_log),    NULL    },
-		{SASL_CB_VERIFYFILE, CALLBACK(verify_file), &clients},
-		{SASL_CB_LIST_END,   NULL,                  NULL    },
+		{SASL_CB_LOG,        CALLBACK(drop_log),    NULL },
+		{SASL_CB_VERIFYFILE, CALLBACK(verify_file), &kept},
+		{SASL_CB_LIST_END,   NULL,                  NULL },
 	};
 	static bool is_prepared;
 	int code;
 
 	if (is_prepared)
 		return 0;
-	clients = (struct clients){.accounts = accounts, .count = count};
+	kept = *wants;
 	sasl_set_alloc(malloc, calloc, wiping_realloc, wiping_free);
 	code = sasl_client_init(callbacks);
 	if (code == SASL_OK)

@@ -17,13 +17,18 @@
 
 #include "base/error.h"
 #include "base/secret.h"
-#include "config/account.h"
+
+/* Which mechanisms are ever to be used: a plug-in that has none of them is not loaded. */
+struct mech_wants {
+	bool (*wants)(const char *mechanism, const void *context);
+	const void *context;
+};
 
 /*
- * Load the library with a wiping allocator and, of the plug-ins that we know, those that these
- * accounts may use (`accounts` NULL: all of them). Nothing the second time. ERROR_SYSTEM.
+ * Load the library with a wiping allocator and only plug-ins that we know. Nothing the second time:
+ * the mechanisms of the first call are what there is. ERROR_SYSTEM.
  */
-int mech_prepare(struct account *const *accounts, size_t count, struct error *err)
+int mech_prepare(const struct mech_wants *wants, struct error *err)
 	__attribute__((warn_unused_result));
 
 struct oauth_refusal;

@@ -42,7 +42,7 @@ struct conn {
 	struct buf input;
 	struct buf output;
 	bool output_is_secret; /* its memory must be wiped */
-	size_t last_fill;
+	size_t last_fill;      /* octets that the last conn_fill() gave */
 	int64_t last_progress; /* monotonic ms */
 	struct pace pace;
 	struct mask mask;
@@ -518,32 +518,37 @@ conn_consume(struct conn *conn, size_t len)
 	buf_consume(&conn->input, len);
 }
 
-/* poll(2) until `deadline`; what was waited for the server's octets counts for its pace. */
-static int
-poll_both(struct conn *conn, struct pollfd fds[static 2], int64_t deadline, bool counts)
+/*
+ * Whether to let the server's octets gather for a while before they are looked at. Nothing of ours
+ * may wait meanwhile, and an empty or a full fill is no drop.
+ */
+static bool
+wants_gathering(const struct conn *conn, const struct conn_wait *wait)
 {
-	int64_t started = clock_monotonic_ms(),
-		left = counts ? pace_left_ms(&conn->pace) : CLOCK_NEVER;
-	int ready;
+	return wait->is_stream && wait->wants_input && conn->output.len == 0 &&
+		conn->last_fill != 0 && conn->last_fill < DROP_MAX;
+}
+
+/*
+ * poll(2) until the deadline, after a while of gathering that the other descriptor ends, too; what
+ * was waited for the server's octets counts for its pace.
+ */
+static int
+poll_both(struct conn *conn, struct pollfd fds[static 2], const struct conn_wait *wait)
+{
+	int64_t started = clock_monotonic_ms(), deadline = wait->deadline,
+		left = wait->wants_input ? pace_left_ms(&conn->pace) : CLOCK_NEVER;
+	int ready = 0;
 
 	if (left < deadline - started)
 		deadline = started + left;
-	ready = poll(fds, 2, clock_poll_timeout(deadline));
-	if (counts)
+	if (wants_gathering(conn, wait) && clock_poll_timeout(deadline) > GATHER_MS)
+		ready = poll(&fds[1], 1, GATHER_MS);
+	if (ready >= 0)
+		ready = poll(fds, 2, clock_poll_timeout(deadline));
+	if (wait->wants_input)
 		pace_wait(&conn->pace, clock_monotonic_ms() - started);
 	return ready;
-}
-
-/* What the other descriptor has to say ends it. -1: a signal did, or poll(2) failed. */
-static int
-let_gather(const struct conn *conn, const struct conn_wait *wait)
-{
-	struct pollfd other = {.fd = wait->other_fd, .events = wait->other_events};
-
-	if (wait->is_stream && conn->output.len == 0 && conn->last_fill != 0 &&
-		conn->last_fill < DROP_MAX)
-		return poll(&other, 1, GATHER_MS);
-	return 0;
 }
 
 int
@@ -570,10 +575,8 @@ conn_wait(struct conn *conn, struct conn_wait *wait, struct error *err)
 
 	if (is_ready)
 		ready = poll(fds, 2, 0);
-	else if (let_gather(conn, wait) < 0)
-		ready = -1;
 	else
-		ready = poll_both(conn, fds, wait->deadline, wait->wants_input);
+		ready = poll_both(conn, fds, wait);
 	if (ready < 0 && errno != EINTR)
 		return error_set_errno(err, ERROR_SYSTEM, "poll");
 	if (ready < 0)

@@ -42,14 +42,14 @@ struct tls {
 	char first_octets[4];      /* the very first of them: tells POP3 in clear from TLS */
 	char description[64];      /* TLS version and cipher; "" before the handshake */
 	size_t raw_start, raw_len; /* what of `raw` GnuTLS has not yet taken */
-	char *raw;                 /* RAW_SIZE octets, most of which few sessions touch */
+	char *raw;                 /* RAW_SIZE octets, not zeroed: few sessions touch them all */
 };
 
 int
-tls_prepare(struct account *const *accounts, size_t count, struct error *err)
+tls_prepare(bool needs_system_trust, struct error *err)
 {
 	tlskeys_prepare();
-	return tlstrust_prepare(accounts, count, err);
+	return tlstrust_prepare(needs_system_trust, err);
 }
 
 int

@@ -31,11 +31,11 @@
 
 /*
  * Take SSLKEYLOGFILE out of the environment, for GnuTLS would write every session's keys there, and
- * remember it under -vv. And load the certificates that these accounts trust, which all children
- * then share. ERROR_TLS, ERROR_SYSTEM.
+ * remember it under -vv. And when `needs_system_trust`, load the system's trust store, which all
+ * children then share.
+ * ERROR_TLS, ERROR_SYSTEM.
  */
-int tls_prepare(struct account *const *accounts, size_t count, struct error *err)
-	__attribute__((warn_unused_result));
+int tls_prepare(bool needs_system_trust, struct error *err) __attribute__((warn_unused_result));
 
 /*
  * Read the files of an account's TLS now, for a process that is about to lose the right to: every

@@ -37,22 +37,12 @@
 
 #define PIN_SIZE 32 /* of a SHA-256 */
 
-/* Trust files that are loaded before forking: as many as a sensible configuration has. */
-#define SHARED_MAX 16
-
-/* What tlstrust_prepare() has read, for all who are forked. */
 static gnutls_certificate_credentials_t system_credentials;
-static struct {
-	const char *path; /* borrowed of an account */
-	gnutls_certificate_credentials_t credentials;
-} shared[SHARED_MAX];
-static size_t shared_count;
 
 /* What tlstrust_load() has read. */
 static struct {
 	const struct account *account;
 	gnutls_certificate_credentials_t credentials;
-	bool is_shared; /* they are not this account's alone */
 	gnutls_priority_t priority;
 	gnutls_x509_crl_t *crls;
 	unsigned crl_count;
@@ -69,8 +59,32 @@ tlstrust_library_error(struct error *err, const char *what, int code)
 	return error_set(err, ERROR_TLS, "%s: %.*s", what, (int)len, reason);
 }
 
+int
+tlstrust_prepare(bool needs_system_trust, struct error *err)
+{
+	int count;
+
+	if (!needs_system_trust || system_credentials != NULL)
+		return 0;
+	if (gnutls_certificate_allocate_credentials(&system_credentials) != 0)
+		return error_set(err, ERROR_SYSTEM, "GnuTLS is out of memory");
+	count = gnutls_certificate_set_x509_system_trust(system_credentials);
+	if (count > 0)
+		return 0;
+	gnutls_certificate_free_credentials(system_credentials);
+	system_credentials = NULL;
+	if (count < 0)
+		return tlstrust_library_error(
+			err, "the system's trusted certificates cannot be loaded", count);
+	return error_set(err, ERROR_TLS,
+		"the system has no trusted certificates: install its ca-certificates package or "
+		"set tls-trust-file");
+}
+
+/* ---- what an account names ---- */
+
 static int
-load_trust_file(const char *path, gnutls_certificate_credentials_t credentials, struct error *err)
+load_trust_file(const char *path, struct error *err)
 {
 	struct buf text = {0};
 	gnutls_datum_t data;
@@ -87,7 +101,8 @@ load_trust_file(const char *path, gnutls_certificate_credentials_t credentials, 
 	}
 	data.data = (unsigned char *)buf_data(&text);
 	data.size = (unsigned)text.len;
-	count = gnutls_certificate_set_x509_trust_mem(credentials, &data, GNUTLS_X509_FMT_PEM);
+	count = gnutls_certificate_set_x509_trust_mem(
+		loaded.credentials, &data, GNUTLS_X509_FMT_PEM);
 	buf_release(&text);
 	if (count > 0)
 		return 0;
@@ -95,89 +110,20 @@ load_trust_file(const char *path, gnutls_certificate_credentials_t credentials, 
 		err, ERROR_CONFIG, "tls-trust-file '%s' holds no certificate in PEM format", path);
 }
 
-/* ---- what many accounts share ---- */
-
-static int
-load_system_trust(struct error *err)
-{
-	int count;
-
-	if (gnutls_certificate_allocate_credentials(&system_credentials) != 0)
-		return error_set(err, ERROR_SYSTEM, "GnuTLS is out of memory");
-	count = gnutls_certificate_set_x509_system_trust(system_credentials);
-	if (count > 0)
-		return 0;
-	gnutls_certificate_free_credentials(system_credentials);
-	system_credentials = NULL;
-	if (count < 0)
-		return tlstrust_library_error(
-			err, "the system's trusted certificates cannot be loaded", count);
-	return error_set(err, ERROR_TLS,
-		"the system has no trusted certificates: install its ca-certificates package or "
-		"set tls-trust-file");
-}
-
-static gnutls_certificate_credentials_t
-find_shared(const char *path)
-{
-	for (size_t i = 0; i < shared_count; i++) {
-		if (strcmp(shared[i].path, path) == 0)
-			return shared[i].credentials;
-	}
-	return NULL;
-}
-
-/* What cannot be read is its accounts' failure, not the run's: their fetchers tell. */
-static void
-share_trust_file(const char *path)
-{
-	gnutls_certificate_credentials_t credentials;
-	struct error ignored;
-
-	if (shared_count == SHARED_MAX || find_shared(path) != NULL ||
-		gnutls_certificate_allocate_credentials(&credentials) != 0)
-		return;
-	if (load_trust_file(path, credentials, &ignored) != 0) {
-		gnutls_certificate_free_credentials(credentials);
-		return;
-	}
-	shared[shared_count].path = path;
-	shared[shared_count++].credentials = credentials;
-}
-
-int
-tlstrust_prepare(struct account *const *accounts, size_t count, struct error *err)
-{
-	for (size_t i = 0; i < count; i++) {
-		const struct account *account = accounts[i];
-
-		if (account->tls == ACCOUNT_TLS_NONE || account->pin_only)
-			continue;
-		if (account->tls_trust_file != NULL)
-			share_trust_file(account->tls_trust_file);
-		else if (system_credentials == NULL && load_system_trust(err) != 0)
-			return -1;
-	}
-	return 0;
-}
-
-/* ---- what an account names ---- */
-
-/* In a fetcher, which has one account, shared credentials are its own copy. */
+/* In a fetcher, which has one account, the system's credentials are its own copy. */
 static int
 choose_credentials(const struct account *account, struct error *err)
 {
-	const char *file = account->tls_trust_file;
+	bool is_own = account->pin_only || account->tls_trust_file != NULL;
 
-	assert(account->pin_only || file != NULL || system_credentials != NULL);
-	if (!account->pin_only)
-		loaded.credentials = file != NULL ? find_shared(file) : system_credentials;
-	loaded.is_shared = loaded.credentials != NULL;
-	if (loaded.is_shared)
+	if (!is_own) {
+		assert(system_credentials != NULL);
+		loaded.credentials = system_credentials;
 		return 0;
+	}
 	if (gnutls_certificate_allocate_credentials(&loaded.credentials) != 0)
 		return error_set(err, ERROR_SYSTEM, "GnuTLS is out of memory");
-	return account->pin_only ? 0 : load_trust_file(file, loaded.credentials, err);
+	return account->pin_only ? 0 : load_trust_file(account->tls_trust_file, err);
 }
 
 static int
@@ -295,8 +241,8 @@ unload(void)
 	for (unsigned i = 0; i < loaded.crl_count; i++)
 		gnutls_x509_crl_deinit(loaded.crls[i]);
 	gnutls_free(loaded.crls);
-	if (loaded.is_shared)
-		gnutls_certificate_free_keys(loaded.credentials);
+	if (loaded.credentials == system_credentials && system_credentials != NULL)
+		gnutls_certificate_free_keys(system_credentials);
 	else if (loaded.credentials != NULL)
 		gnutls_certificate_free_credentials(loaded.credentials);
 	memset(&loaded, 0, sizeof loaded);

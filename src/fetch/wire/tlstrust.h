@@ -32,11 +32,8 @@ struct tlstrust {
 /* What GnuTLS calls an error, without its full stop: ERROR_TLS. Returns -1. */
 int tlstrust_library_error(struct error *err, const char *what, int code);
 
-/*
- * Load what these accounts trust: the system's store, if any of them needs it, and their own files,
- * each once; of one that cannot be read tlstrust_load() tells. ERROR_TLS, ERROR_SYSTEM.
- */
-int tlstrust_prepare(struct account *const *accounts, size_t count, struct error *err)
+/* Load the system's trust store, if it is needed. ERROR_TLS, ERROR_SYSTEM. */
+int tlstrust_prepare(bool needs_system_trust, struct error *err)
 	__attribute__((warn_unused_result));
 
 /*
