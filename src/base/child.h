@@ -31,9 +31,9 @@ struct child {
 
 /*
  * Start it. Blocks, deaf to signals, until the command is in memory: no time limit covers a file
- * system that does not answer when the command is read from it. ERROR_SYSTEM when it cannot be started; a command that cannot be
- * executed is told by exit status 127 (not found) or 126, as a shell would,
- * with the reason on its standard error. Inherits no descriptor but the three.
+ * system that does not answer when the command is read from it. ERROR_SYSTEM when it cannot be
+ * started; a command that cannot be executed is told by exit status 127 (not found) or 126, as a
+ * shell would, with the reason on its standard error. Inherits no descriptor but the three.
  * SSLKEYLOGFILE is taken out of its environment.
  */
 int child_spawn(const struct child_spec *spec, struct child *child, struct error *err)

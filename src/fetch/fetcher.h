@@ -20,8 +20,9 @@
 
 /*
  * Load what the fetchers of these accounts share and inherit, so that it costs each of them
- * nothing: the system's trust store, if any of them needs it, the SASL library with the plug-ins that they may use,
- * who they become. The accounts must outlive all of them. Once. ERROR_TLS, ERROR_SYSTEM.
+ * nothing: the system's trust store, if any of them needs it, the SASL library with the plug-ins
+ * that they may use, who they become. The accounts must outlive all of them. Once. ERROR_TLS,
+ * ERROR_SYSTEM.
  */
 int fetcher_prepare(struct account *const *accounts, size_t count, struct error *err)
 	__attribute__((warn_unused_result));
