@@ -375,6 +375,7 @@ password []"
 	corpus folder
 	start_fakepop --folder folder
 	mkdir -p Maildir/{cur,new,tmp}
+	# `:0:` begins a recipe with a lock.
 	cat >procmailrc <<-EOF
 		MAILDIR=$HOME
 		DEFAULT=$HOME/Maildir/

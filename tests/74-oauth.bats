@@ -437,6 +437,7 @@ GMAIL='{"status":"401","schemes":"Bearer","scope":"https://mail.google.com/"}'
 
 @test "what is no token is said, and nobody is connected to" {
 	serve_tokens
+	# The first is a command that ends well and prints nothing.
 	while IFS='|' read -r script wanted text; do
 		fetch_by "$script"
 		assert_status "$wanted"

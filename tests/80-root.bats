@@ -99,6 +99,7 @@ unprivileged() {
 	assert_equal "$(status_of "$FETCHER" CapPrm)" 0000000000000000
 	[[ $(readlink "/proc/$FETCHER/root") == *' (deleted)' ]]
 	assert_equal "$(ls -A "/proc/$FETCHER/root")" ''
+	# Its root, seen through proc(5): nothing of this machine.
 	run ! touch "/proc/$FETCHER/root/file"
 	assert_equal "$(readlink "/proc/$FETCHER/cwd")" "$(readlink "/proc/$FETCHER/root")"
 	assert_equal "$(find /run /tmp -maxdepth 1 -name 'pophaul-??????' -newer "$CONF" 2>/dev/null)" ''

@@ -5,9 +5,9 @@
 #include <stdbool.h>
 
 void
-writeout_begin(struct writeout *writeout, int fd, uint64_t offset)
+writeout_begin(struct writeout *writeout, int fd)
 {
-	*writeout = (struct writeout){.fd = fd, .end = offset, .begun = offset, .first = offset};
+	*writeout = (struct writeout){.fd = fd};
 }
 
 /* What cannot write a part of a file out is no disk that fails: it is left to fsync(2). */
@@ -56,7 +56,7 @@ writeout_advance(struct writeout *writeout, size_t len, const char *what, struct
 			if (!is_unsupported(errno))
 				goto fail;
 			writeout->fd = -1;
-		} else if (writeout->begun != writeout->first &&
+		} else if (writeout->begun != 0 &&
 			end_window(writeout, writeout->begun - WRITEOUT_WINDOW) != 0) {
 			goto fail;
 		}

@@ -23,13 +23,12 @@
 
 struct writeout {
 	int fd;         /* -1: its file system cannot do that; the last fsync(2) does it all */
-	uint64_t first; /* where the windows begin to count, at whatever offset that is */
 	uint64_t end;   /* of what was written */
 	uint64_t begun; /* windows before are being written out, or were */
 };
 
-/* The next octets go to `offset` of `fd`, which stays the caller's. */
-void writeout_begin(struct writeout *writeout, int fd, uint64_t offset);
+/* The octets to come are the first of `fd`, which stays the caller's. */
+void writeout_begin(struct writeout *writeout, int fd);
 
 /*
  * `len` octets more have been written. Waits for the disk where it is more than a window behind.

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "mech_all.h"
 #include "config/mechanism.h"
 #include "fetch/auth/sasl.h"
 
@@ -261,22 +262,12 @@ test_what_may_be_tried(void)
 	CHECK(choice_may_try(&account, "GSSAPI") && !choice_may_try(&account, "XOAUTH2"));
 }
 
-static bool
-wants_all(const char *mechanism, const void *context)
-{
-	(void)mechanism;
-	(void)context;
-	return true;
-}
-
-static const struct mech_wants all = {.wants = wants_all};
-
 int
 main(void)
 {
 	struct error err;
 
-	if (!CHECK(mech_prepare(&all, &err) == 0))
+	if (!CHECK(mech_prepare(&mech_all, &err) == 0))
 		return check_done();
 	test_what_may_be_tried();
 	test_automatic_order();

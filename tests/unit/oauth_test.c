@@ -5,6 +5,7 @@
 
 #include "base/xalloc.h"
 #include "check.h"
+#include "mech_all.h"
 #include "fetch/auth/sasl.h"
 
 static struct secret token;
@@ -254,22 +255,12 @@ test_reading_is_bounded(void)
 	free(text);
 }
 
-static bool
-wants_all(const char *mechanism, const void *context)
-{
-	(void)mechanism;
-	(void)context;
-	return true;
-}
-
-static const struct mech_wants all = {.wants = wants_all};
-
 int
 main(void)
 {
 	struct error err;
 
-	if (!CHECK(mech_prepare(&all, &err) == 0)) {
+	if (!CHECK(mech_prepare(&mech_all, &err) == 0)) {
 		fprintf(stderr, "\t%s\n", err.text);
 		return check_done();
 	}

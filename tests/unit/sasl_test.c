@@ -10,6 +10,7 @@
 
 #include "base/base64.h"
 #include "check.h"
+#include "mech_all.h"
 #include "fetch/wire/tls.h"
 
 #define SCRAM_HASH_SIZE 32
@@ -378,14 +379,6 @@ test_nonces_differ(void)
 }
 
 static bool
-wants_all(const char *mechanism, const void *context)
-{
-	(void)mechanism;
-	(void)context;
-	return true;
-}
-
-static bool
 wants_one(const char *mechanism, const void *context)
 {
 	return strcmp(mechanism, context) == 0;
@@ -412,15 +405,14 @@ test_wanted_plugins_only(void)
 	CHECK(pid > 0 && waitpid(pid, &status, 0) == pid && status == 0);
 }
 
-static const struct mech_wants all = {.wants = wants_all};
-
 int
 main(void)
 {
 	struct error err;
 
 	test_wanted_plugins_only();
-	if (!CHECK(mech_prepare(&all, &err) == 0) || !CHECK(mech_prepare(&all, &err) == 0))
+	if (!CHECK(mech_prepare(&mech_all, &err) == 0) ||
+		!CHECK(mech_prepare(&mech_all, &err) == 0))
 		return check_done();
 	test_known_plugins_only();
 	test_plain();

@@ -319,7 +319,7 @@ maildir_begin(void *self, struct error *err)
 	if (m->fd < 0)
 		return error_set_errno(
 			err, ERROR_CREATE, "cannot create '%s/tmp/%s'", m->path, m->unique);
-	writeout_begin(&m->writeout, m->fd, 0);
+	writeout_begin(&m->writeout, m->fd);
 	return 0;
 }
 
