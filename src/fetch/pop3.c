@@ -80,6 +80,18 @@ pop3_refused(
 		quote_bytes(quoted, reply->text, reply->text_len));
 }
 
+int
+pop3_take_greeting(const struct pop3_reply *reply, char timestamp_out[static POP3_TIMESTAMP_MAX],
+	struct error *err)
+{
+	if (!reply->ok)
+		return pop3_refused(
+			err, pop3_refusal_class(reply, ERROR_SERVER_TEMP), "the connection", reply);
+	if (!pop3_parse_timestamp(reply->text, reply->text_len, timestamp_out))
+		timestamp_out[0] = '\0';
+	return 0;
+}
+
 /*
  * A line of a multi-line reply, its stuffed dot taken out. 1: `line`, 0: the
  * end mark, -1: an error.

@@ -39,6 +39,14 @@ int pop3_refused(struct error *err, enum error_class class, const char *what,
 int pop3_read_greeting(struct conn *conn, struct pop3_reply *reply, struct error *err)
 	__attribute__((warn_unused_result));
 
+/*
+ * Whether that line lets us in, and its timestamp for APOP; "": it has none. Without a code that
+ * says more a refusal is ERROR_SERVER_TEMP: most often a server is full or locked.
+ */
+int pop3_take_greeting(const struct pop3_reply *reply,
+	char timestamp_out[static POP3_TIMESTAMP_MAX], struct error *err)
+	__attribute__((warn_unused_result));
+
 /* CAPA (RFC 2449 section 5). A refusal leaves `caps->known` false and the rest empty. */
 void pop3_queue_capa(struct conn *conn);
 int pop3_read_capa(struct conn *conn, struct pop3_capabilities *caps, struct error *err)

@@ -64,10 +64,6 @@ connect_to_server(struct session *session, struct error *err)
 	return 0;
 }
 
-/*
- * A refusal without a code is most often a server that is full or locked: later is the
- * better guess.
- */
 static int
 greet(struct session *session, struct error *err)
 {
@@ -83,12 +79,7 @@ greet(struct session *session, struct error *err)
 			"waiting for the greeting: the server says nothing (if this is its port "
 			"for TLS, use tls = \"implicit\")");
 	}
-	if (!reply.ok)
-		return pop3_refused(err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP),
-			"the connection", &reply);
-	if (!pop3_parse_timestamp(reply.text, reply.text_len, session->timestamp))
-		session->timestamp[0] = '\0';
-	return 0;
+	return pop3_take_greeting(&reply, session->timestamp, err);
 }
 
 static bool

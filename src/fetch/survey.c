@@ -52,12 +52,7 @@ greet(struct survey *survey, struct error *err)
 		return -1;
 	buf_printf(&survey->text, "  greeting   %s %s\n", reply.ok ? "+OK" : "-ERR",
 		quote_bytes(quoted, reply.text, reply.text_len));
-	if (!reply.ok)
-		return pop3_refused(err, pop3_refusal_class(&reply, ERROR_SERVER_TEMP),
-			"the connection", &reply);
-	if (!pop3_parse_timestamp(reply.text, reply.text_len, survey->timestamp))
-		survey->timestamp[0] = '\0';
-	return 0;
+	return pop3_take_greeting(&reply, survey->timestamp, err);
 }
 
 static int

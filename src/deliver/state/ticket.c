@@ -126,8 +126,8 @@ ticket_take(
 	else if (!is_missing)
 		result = error_set_errno(err, ERROR_CREATE, "cannot open '%s'", path);
 	/* What can be neither wiped nor removed would be offered for ever. */
-	if (!is_missing && (fd < 0 || result != 0 || wipe(fd, path) != 0) && unlink(path) != 0 &&
-		errno != ENOENT) {
+	if (!is_missing && (fd < 0 || result != 0 || (secret_is_set(out) && wipe(fd, path) != 0)) &&
+		unlink(path) != 0 && errno != ENOENT) {
 		secret_release(out);
 		result = error_set_errno(err, ERROR_WRITE, "cannot remove '%s'", path);
 	}
