@@ -529,6 +529,34 @@ test_pace(void)
 	account.min_rate = 0;
 }
 
+/* Nor does who sends a drop whenever we have waited for one get past the rate. */
+static void
+test_gathering_counts(void)
+{
+	struct conn_wait wait = {.other_fd = -1, .wants_input = true, .is_stream = true};
+	int64_t timeout_ms = account.timeout_ms;
+	struct error err;
+	struct pair pair;
+	int result = 0;
+
+	account.timeout_ms = 1000;
+	account.min_rate = 1000000;
+	pair = open_pair(-1);
+	/* So many gatherings are seconds, more than the window has. */
+	for (int i = 0; i < 5000 && result == 0; i++) {
+		peer_sends(&pair, "x", 1);
+		if (!CHECK(conn_fill(pair.conn, &err) >= 0))
+			break;
+		peer_sends(&pair, "x", 1);
+		wait.deadline = clock_monotonic_ms() + PATIENCE_MS;
+		result = conn_wait(pair.conn, &wait, &err);
+	}
+	CHECK(result == -1 && err.class == ERROR_TIMEOUT);
+	close_pair(&pair);
+	account.timeout_ms = timeout_ms;
+	account.min_rate = 0;
+}
+
 /* pop3 rule 37: what came behind the +OK to STLS must not be taken for the server's own words. */
 static void
 test_injection_behind_stls(void)
@@ -630,6 +658,7 @@ main(void)
 	test_wait();
 	test_drops_gather();
 	test_pace();
+	test_gathering_counts();
 	test_injection_behind_stls();
 	test_nobody_listens();
 	test_hosts();
